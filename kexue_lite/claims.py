@@ -141,7 +141,7 @@ def conditional(
     tolerance: float | None = None,
     source: str = "ours",
 ) -> None:
-    """Show and record a claim that holds on a condition: `measured` (with it) meets the bound, `without` does not.
+    """Show and record a claim that holds on a condition: it meets the bound with it, and not without.
 
     Parameters are those of `check`, and
 
@@ -167,8 +167,9 @@ def conditional(
     _text("condition", condition)
     without = _scalar("without", without)
     if bound.met_by(without):
-        message = f"claim {name!r} failed: it holds without its condition too ({condition}): {without}, bound {bound}"
-        raise ClaimError(message)
+        raise ClaimError(
+            f"claim {name!r} failed: it holds without its condition too ({condition}): {without} {bound}"
+        )
     _settle("conditional", name, statement, measured, bound, source, condition=condition, without=without)
 
 
@@ -184,7 +185,7 @@ def refuted(
     tolerance: float | None = None,
     source: str,
 ) -> None:
-    """Show and record that somebody's statement is false: the bound is that of its negation, and it is met.
+    """Show and record that somebody's statement is false: the bound is its negation's, and it is met.
 
     Parameters are those of `check`, with `source` required, and
 
@@ -209,7 +210,7 @@ def refuted(
 
 
 def recorded() -> list[Claim]:
-    """All claims that this process has checked, in order; a later claim of the same name replaces the earlier."""
+    """All claims this process has checked, in order; a later one of the same name replaces the earlier."""
     return list(_session.values())
 
 
@@ -232,7 +233,9 @@ class Table:
         return f'<table class="kexue-claims"><thead>{head}</thead><tbody>{rows}</tbody></table>'
 
     def __repr__(self) -> str:
-        counts = {v: sum(c.verdict == v for c in self.claims) for v in ("confirmed", "conditional", "refuted")}
+        counts = {
+            v: sum(c.verdict == v for c in self.claims) for v in ("confirmed", "conditional", "refuted")
+        }
         return ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
 
 
@@ -290,10 +293,7 @@ class _Bound:
 
     def __str__(self) -> str:
         if self.exact is not None:
-            if isinstance(self.exact, float):
-                exact = f"{self.exact:.10g}"
-            else:
-                exact = format_value(self.exact)
+            exact = f"{self.exact:.10g}" if isinstance(self.exact, float) else format_value(self.exact)
             return f"= {exact}" + (f" ± {self.tolerance:g}" if self.tolerance else "")
         if math.isinf(self.low):
             return f"≤ {self.high:.10g}"
@@ -305,15 +305,14 @@ class _Bound:
 def _settle(
     verdict: Verdict, name: str, statement: str, measured: Any, bound: _Bound, source: str, **more: Any
 ) -> None:
-    _text("name", name), _text("statement", statement), _text("source", source)
+    for argument, words in (("name", name), ("statement", statement), ("source", source)):
+        _text(argument, words)
     value = _scalar("measured", measured)
     met = bound.met_by(value)
     claim = Claim(name, statement, value, str(bound), verdict if met else "failed", source, **more)
     _show(claim)
     if not met:
-        raise ClaimError(
-            f"claim {name!r} failed: {statement}; measured {format_value(value)}, bound {bound}"
-        )
+        raise ClaimError(f"claim {name!r} failed: {statement}; measured {format_value(value)}, bound {bound}")
     _session[name] = claim
 
 

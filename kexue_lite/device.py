@@ -19,7 +19,7 @@ SCALES = ("reader", "full")
 def device() -> torch.device:
     """The device on which a chapter computes: CUDA if there is one, else Apple's MPS, else the CPU.
 
-    The environment variable `KEXUE_DEVICE` (``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...) overrides the choice.
+    The environment variable `KEXUE_DEVICE` (``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...) overrides it.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def device() -> torch.device:
 
 
 def seed_everything(seed: int) -> torch.Generator:
-    """Seed Python's, numpy's and torch's global generators and return a fresh CPU generator with the same seed.
+    """Seed Python's, numpy's and torch's global generators; return a new CPU generator with the same seed.
 
     Parameters
     ----------

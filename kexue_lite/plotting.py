@@ -1,4 +1,4 @@
-"""One style for every figure of the book: legible in light and dark, safe for colour-blind readers, with words.
+"""One style for every figure: legible in light and dark, safe for colour-blind readers, with words.
 
 A figure is a block, and its alt text and caption are its arguments::
 
@@ -7,7 +7,8 @@ A figure is a block, and its alt text and caption are its arguments::
         axes.set(xlabel="x", ylabel="x²")
 
 It is stored as SVG drawn in the colours of `THEME`. The book replaces these colours by the style-sheet
-variables of the same name (`themed`), so the same file serves both themes. An axis without a label is an error.
+variables of the same name (`themed`), so the same file serves both themes. An axis without a label is an
+error.
 """
 
 from __future__ import annotations
@@ -23,25 +24,33 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 INK, PAPER, GRID = "#1f2328", "#fffffe", "#d8dee4"
-BLUE, VERMILION, GREEN, VIOLET, OCHRE, SLATE = "#0072b2", "#d55e00", "#00805c", "#8a4f9e", "#9a6b00", "#5a6570"
+BLUE, VERMILION, GREEN, VIOLET, OCHRE, SLATE = (
+    "#0072b2",
+    "#d55e00",
+    "#00805c",
+    "#8a4f9e",
+    "#9a6b00",
+    "#5a6570",
+)
 PALETTE = (BLUE, VERMILION, GREEN, VIOLET, OCHRE, SLATE)
 THEME = {
     "ink": INK, "paper": PAPER, "grid": GRID, "blue": BLUE, "vermilion": VERMILION,
     "green": GREEN, "violet": VIOLET, "ochre": OCHRE, "slate": SLATE,
 }  # fmt: skip
 
-_STYLE = {
+_STYLE: Any = {
     "figure.facecolor": PAPER, "axes.facecolor": "none", "savefig.facecolor": PAPER,
     "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "axes.titlecolor": INK,
     "xtick.color": INK, "ytick.color": INK, "grid.color": GRID, "patch.edgecolor": INK,
     "axes.grid": True, "axes.axisbelow": True, "grid.linewidth": 0.8,
     "axes.spines.top": False, "axes.spines.right": False,
-    "axes.prop_cycle": mpl.cycler(color=PALETTE), "image.cmap": "viridis",
+    "axes.prop_cycle": cycler(color=PALETTE), "image.cmap": "viridis",
     "lines.linewidth": 2.0, "font.size": 11, "axes.titlesize": 11, "legend.frameon": False,
     "font.family": "DejaVu Sans", "mathtext.fontset": "cm",
     "svg.fonttype": "path", "figure.constrained_layout.use": True, "figure.dpi": 96,
@@ -109,7 +118,7 @@ def animate(
     milliseconds: int = 120,
     **subplots: Any,
 ) -> None:
-    """A moving figure with a slider and a play button that works in the static page, with no kernel or network.
+    """A moving figure with a slider and a play button: it works in the page, without kernel or network.
 
     Parameters
     ----------
@@ -152,7 +161,9 @@ def animate(
         _need_labels(drawing)
         update(0)
         drawing.draw_without_rendering()
-        drawing.set_layout_engine("none")  # frozen, so that nothing but the moving parts differs between frames
+        drawing.set_layout_engine(
+            "none"
+        )  # frozen, so that nothing but the moving parts differs between frames
         pictures = []
         for frame in range(frames):
             for number, artist in enumerate(update(frame)):
@@ -207,7 +218,9 @@ def image_grid(
     """
     batch = np.asarray(images, dtype=float)
     if batch.ndim not in (3, 4) or batch.size == 0 or (batch.ndim == 4 and batch.shape[3] != 3):
-        raise ValueError(f"images must have shape (N, H, W) or (N, H, W, 3) and not be empty, got {batch.shape}")
+        raise ValueError(
+            f"images must have shape (N, H, W) or (N, H, W, 3) and not be empty, got {batch.shape}"
+        )
     if not np.isfinite(batch).all():
         raise ValueError("images must be finite, got NaN or infinity")
     N, H, W = batch.shape[:3]
@@ -353,8 +366,9 @@ _PLAYER = """\
 <output style="min-width: 7em">{label}</output></div>
 <script>
 (function () {{
-  const box = document.getElementById("{id}"), slider = box.querySelector("input"), text = box.querySelector("output");
-  const button = box.querySelector("button"), frames = {data}, labels = {labels};
+  const box = document.getElementById("{id}"), slider = box.querySelector("input");
+  const text = box.querySelector("output"), button = box.querySelector("button");
+  const frames = {data}, labels = {labels};
   let timer = null;
   function show() {{
     frames[slider.value].forEach((inside, k) => {{

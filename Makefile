@@ -1,0 +1,56 @@
+# Every door of the house has one word. `make` alone lists them.
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CHAPTERS := $(sort $(wildcard notebooks/*.ipynb))
+BUILD := $(BIN)/jupyter-book build . --config _config.yml --toc _toc.yml --warningiserror --keep-going --quiet
+RUN := $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False
+
+.DEFAULT_GOAL := help
+.PHONY: help book serve lab run seeds test lint bench clean
+
+help: ## list the doors
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+book: $(INSTALLED) ## make the environment, build the book from the stored outputs, print the file to open
+	@$(BUILD)
+	@$(BIN)/python -c "import pathlib; print('The book:', pathlib.Path('_build/html/index.html').resolve().as_uri())"
+
+serve: book ## the same, served on this machine's loopback address (PORT=8000)
+	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+lab: $(INSTALLED) ## open the chapters in JupyterLab
+	@$(BIN)/jupyter trust $(CHAPTERS)
+	$(BIN)/jupyter lab --notebook-dir notebooks
+
+run: $(INSTALLED) ## execute every chapter again and store its outputs
+	$(RUN) $(CHAPTERS)
+
+test: lint ## the whole suite: style, types, package, chapters, book in a real browser
+	$(BIN)/pytest -n 2 --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout=300 \
+		--nbval-sanitize-with tests/notebooks/sanitize.cfg tests kexue_lite notebooks
+
+lint: $(INSTALLED)
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy --no-error-summary
+
+bench: $(INSTALLED) ## the races against the programs a user would take instead (about 15 minutes)
+	$(BIN)/python -m benchmarks
+
+clean: ## remove what was built (the environment stays; it is the folder .venv)
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache
+
+# The stamp is written last: an installation that was broken off is taken up again.
+$(INSTALLED): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; '$(PYTHON)' is older or missing. Try: make book PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || \
+		{ echo "Python's venv is missing. On Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "Making the environment in $(VENV) (a few minutes, once) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
