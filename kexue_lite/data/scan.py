@@ -1,9 +1,9 @@
 """Docstrings out of Python source text, twenty times faster than parsing it.
 
-A docstring is the string that stands first in a module, class or function. `ast` finds it by parsing everything;
-here only quotation marks are looked for, and a string counts if the code just before it is a complete `def` or
-`class` header (or nothing at all). The text is never executed and no module is imported. On the libraries of
-the documentation corpus this finds 99.5 % of what `ast` finds; the tests compare the two.
+A docstring is the string that stands first in a module, class or function. `ast` finds it by parsing
+everything; here only quotation marks are looked for, and a string counts if the code just before it is a
+complete `def` or `class` header (or nothing at all). The text is never executed and no module is imported.
+On the libraries of the documentation corpus this finds 99.5 % of what `ast` finds; the tests compare the two.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def docstrings(source: str) -> list[str]:
     found, spans = _triple_quoted(source)
     at = 0
     for match in _SHORT.finditer(source):
-        # The same lines may stand in an example inside a longer string: spans are in order, so one walk is enough.
+        # The same lines may stand in an example inside a longer string: spans are in order, so one walk is
+        # enough.
         while at < len(spans) and spans[at][1] <= match.start(1):
             at += 1
         if at == len(spans) or match.start(1) < spans[at][0]:
@@ -63,7 +64,7 @@ def docstrings(source: str) -> list[str]:
 
 
 def _triple_quoted(source: str) -> tuple[list[tuple[int, str]], list[tuple[int, int]]]:
-    """Docstrings among the triple-quoted strings, with their places, and the spans of all of those strings."""
+    """Docstrings among the triple-quoted strings, with their places, and the spans of all such strings."""
     found, spans = [], []
     single = "'''" in source
     position = 0

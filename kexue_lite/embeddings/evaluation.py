@@ -2,12 +2,13 @@
 
 Two measures, both from outside the loss that was minimised:
 
-* the share of analogy questions "a is to b as c is to d" answered exactly, among the whole vocabulary less the
-  three given words, with Wilson's 95 % interval;
-* Spearman's correlation between cosines and human ratings of word pairs, with a bootstrap interval over pairs.
+* the share of analogy questions "a is to b as c is to d" answered exactly, among the whole vocabulary less
+  the three given words, with Wilson's 95 % interval;
+* Spearman's correlation between cosines and human ratings of word pairs, with a bootstrap interval over
+  pairs.
 
-A question that uses an unknown word cannot be asked. It is left out and counted: `coverage` says how many could.
-The inflection questions need no file: they are mined from a vocabulary by rules of spelling.
+A question that uses an unknown word cannot be asked. It is left out and counted: `coverage` says how many
+could. The inflection questions need no file: they are mined from a vocabulary by rules of spelling.
 """
 
 from __future__ import annotations
@@ -136,9 +137,9 @@ def inflection_analogies(
 ) -> dict[str, list[Question]]:
     """Analogy questions mined from a vocabulary by rules of spelling: plot is to plots as axis is to axes.
 
-    A section is one inflection ("plural -s", "past -ed", ...). Its word pairs, both words in the vocabulary, are
-    put in a fixed order that follows the vocabulary's; pair i is asked after pair i + s for `rounds` strides s,
-    so that each pair is answered, and serves as the example, equally often.
+    A section is one inflection ("plural -s", "past -ed", ...). Its word pairs, both words in the
+    vocabulary, are put in a fixed order that follows the vocabulary's; pair i is asked after pair i + s for
+    `rounds` strides s, so that each pair is answered, and serves as the example, equally often.
 
     Parameters
     ----------

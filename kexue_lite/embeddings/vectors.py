@@ -1,9 +1,9 @@
 """Word vectors and what is asked of them: neighbours, analogies, scores, a file that other programs open.
 
-A table of vectors is a matrix W with one row w per word of the vocabulary; the models of chapter 4 also have a
-second table C with one row c per *context* word. Two words are compared by the cosine of their rows, and
-"a is to b as c is to ?" is answered by the word whose row has the largest cosine with b/|b| − a/|a| + c/|c|,
-the three given words left out (Mikolov, Yih and Zweig 2013).
+A table of vectors is a matrix W with one row w per word of the vocabulary; the models of chapter 4 also
+have a second table C with one row c per *context* word. Two words are compared by the cosine of their rows,
+and "a is to b as c is to ?" is answered by the word whose row has the largest cosine with b/|b| − a/|a| +
+c/|c|, the three given words left out (Mikolov, Yih and Zweig 2013).
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class WordVectors:
     Parameters
     ----------
     vectors
-        W, of shape ``(V, d)``: an array, or a tensor on any device. Kept as a numpy array of its own precision.
+        W, of shape ``(V, d)``: an array, or a tensor on any device. Kept as a numpy array of its own
+        precision.
     vocabulary
         The V words, in the order of the rows, all different.
     contexts
@@ -66,7 +67,8 @@ class WordVectors:
     >>> table["womman"]
     Traceback (most recent call last):
     ...
-    kexue_lite.embeddings.vectors.UnknownWordError: 'womman' is not in the vocabulary of 4 words; near it: 'woman', 'women'
+    kexue_lite.embeddings.vectors.UnknownWordError: 'womman' is not in the vocabulary of 4 words; near it:
+    'woman', 'women'
     """
 
     vectors: np.ndarray
@@ -106,7 +108,7 @@ class WordVectors:
         return self.vectors[self.row(word)]
 
     def row(self, word: str) -> int:
-        """The row of a word in the tables; `UnknownWordError` (a KeyError and a ValueError) if it has none."""
+        """The row of a word in the tables; `UnknownWordError` (a KeyError and ValueError) if it has none."""
         if not isinstance(word, str):
             raise TypeError(f"a word must be a string, got {type(word).__name__}: {word!r}")
         try:
@@ -120,7 +122,7 @@ class WordVectors:
 
     @cached_property
     def unit(self) -> np.ndarray:
-        """The rows scaled to length 1, shape ``(V, d)``; a row of zeros stays one, and is similar to nothing."""
+        """The rows scaled to length 1, shape ``(V, d)``; a row of zeros stays so, similar to nothing."""
         length = np.linalg.norm(self.vectors, axis=1, keepdims=True)
         return self.vectors / np.where(length > 0, length, 1)
 
@@ -167,13 +169,13 @@ class WordVectors:
         similarities: Sequence[Rating] | None = None,
         seed: int = 0,
     ) -> Evaluation:
-        """Accuracy on analogy questions and rank correlation with rated pairs, with 95 % intervals and coverage.
+        """Accuracy on analogy questions and rank correlation with rated pairs, with intervals and coverage.
 
         Parameters
         ----------
         analogies
-            Questions (a, b, c, d), "a is to b as c is to d", as one list or a mapping from section to list. With
-            neither argument given: `inflection_analogies` of this vocabulary.
+            Questions (a, b, c, d), "a is to b as c is to d", as one list or a mapping from section to list.
+            With neither argument given: `inflection_analogies` of this vocabulary.
         similarities
             Pairs with a rating, (first, second, rating).
         seed
@@ -200,7 +202,7 @@ class WordVectors:
         )
 
     def save_word2vec_format(self, path: str | os.PathLike[str], *, binary: bool = False) -> None:
-        """Write the vectors in the format of the word2vec program, which gensim's `KeyedVectors` and others open.
+        """Write the vectors in the format of the word2vec program, which gensim's `KeyedVectors` opens.
 
         Parameters
         ----------
