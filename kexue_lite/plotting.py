@@ -281,6 +281,10 @@ def themed(svg: str, prefix: str) -> str:
     >>> themed('<g id="a" style="fill: #0072b2"/><use href="#a"/>', "f1")
     '<g id="f1-a" style="fill: var(--kexue-blue, #0072b2)"/><use href="#f1-a"/>'
     """
+    # matplotlib's rule for every element of the drawing would hold for the whole page: its root says the same.
+    rule = re.compile(r"<defs>\s*<style[^>]*>\*\{stroke-linejoin: round; stroke-linecap: butt\}</style>\s*</defs>\s*")
+    if rule.search(svg):
+        svg = rule.sub("", svg).replace("<svg ", '<svg stroke-linejoin="round" stroke-linecap="butt" ', 1)
     svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
     svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}-", svg)
     for name, colour in THEME.items():

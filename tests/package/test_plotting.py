@@ -175,3 +175,12 @@ def test_the_first_colours_differ_for_the_colour_blind() -> None:
         seen = [np.linalg.inv(lms) @ project @ lms @ np.array(mpl.colors.to_rgb(c)) for c in PALETTE[:3]]
         for a, b in itertools.combinations(seen, 2):
             assert np.linalg.norm(a - b) > 0.15, kind
+
+
+def test_themed_picture_brings_no_rule_for_the_page(shown: list[dict[str, str]]) -> None:
+    draw_line()
+    svg = shown[0]["image/svg+xml"]
+    assert "<style" in svg  # matplotlib's "*{...}", which in a page would style every element
+    root = ET.fromstring(themed(svg, "f"))
+    assert "<style" not in themed(svg, "f")
+    assert (root.get("stroke-linejoin"), root.get("stroke-linecap")) == ("round", "butt")

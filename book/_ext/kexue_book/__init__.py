@@ -1,0 +1,28 @@
+"""The book's own Sphinx extension: everything the built pages need beyond Jupyter Book, one idea a module.
+
+===============  ====================================================================================
+`offline`        mathematics from a local file, no script from elsewhere
+`records`        what each page holds (figures, equations, sections, names), kept between builds
+`figures`        stored figures put into the page, in the colours of the theme, with their captions
+`links`          names of the package become links to its API page, and the way back; "(1.3)", "Figure 1.2"
+`ledger`         the page of all claims; the chapters' cards on the cover; the map of chapters
+`benchmarks`     tables made from the stored measurements
+`search`         a search that finds Chinese without spaces, and works from a file
+`footer`         version, commit and date at the foot of each page
+===============  ====================================================================================
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sphinx.application import Sphinx
+
+from . import benchmarks, figures, footer, ledger, links, offline, records, search
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Hand each module to Sphinx."""
+    for module in (offline, records, figures, links, ledger, benchmarks, search, footer):
+        module.setup(app)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
