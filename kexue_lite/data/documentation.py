@@ -131,7 +131,7 @@ def documentation_corpus() -> Corpus:
     path = cache_folder() / f"documentation-{_key()}.txt.gz"
     try:
         return _decode(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         pass
     except (OSError, EOFError, zlib.error, ValueError) as error:
         warnings.warn(f"the cached corpus {path} is damaged ({error}) and is built again", stacklevel=2)

@@ -65,7 +65,8 @@ def docstrings(source: str) -> list[str]:
 
 def _triple_quoted(source: str) -> tuple[list[tuple[int, str]], list[tuple[int, int]]]:
     """Docstrings among the triple-quoted strings, with their places, and the spans of all such strings."""
-    found, spans = [], []
+    found: list[tuple[int, str]] = []
+    spans: list[tuple[int, int]] = []
     single = "'''" in source
     position = 0
     while True:
