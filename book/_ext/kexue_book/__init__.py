@@ -6,7 +6,8 @@
 `figures`        stored figures put into the page, in the colours of the theme, with their captions
 `links`          names of the package become links to its API page, and the way back; "(1.3)", "Figure 1.2"
 `ledger`         the page of all claims; the chapters' cards on the cover; the map of chapters
-`benchmarks`     tables made from the stored measurements
+`tables`         the data sets and the stored measurements as tables
+`docstrings`     the package's docstrings made ready for the API pages
 `search`         a search that finds Chinese without spaces, and works from a file
 `footer`         version, commit and date at the foot of each page
 ===============  ====================================================================================
@@ -18,11 +19,11 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from . import benchmarks, figures, footer, ledger, links, offline, records, search
+from . import docstrings, figures, footer, ledger, links, offline, records, search, tables
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Hand each module to Sphinx."""
-    for module in (offline, records, figures, links, ledger, benchmarks, search, footer):
+    for module in (offline, records, figures, links, ledger, tables, docstrings, search, footer):
         module.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

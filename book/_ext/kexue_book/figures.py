@@ -1,8 +1,9 @@
 """The stored figures of the chapters, in the page itself and in the colours of its theme.
 
-A figure is two outputs of a cell: a picture (SVG, or an animation in HTML) and its caption in Markdown, which
-begins "**Figure 1.2.**". The picture is put into the page with its colours as variables of the style sheet, both
-are framed as one figure with an anchor, and the figure is recorded so that text can link to it. Claims get anchors.
+A figure is two outputs of a cell: a picture (SVG, or an animation in HTML) and its caption in Markdown,
+which begins "**Figure 1.2.**". The picture is put into the page with its colours as variables of the style
+sheet, both are framed as one figure with an anchor, and the figure is recorded so that text can link to it.
+Claims get anchors too.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ class AnchorClaims(SphinxTransform):
                 new = nodes.raw("", raw.astext().replace("<div ", f'<div id="{anchor}" ', 1), format="html")
                 raw.replace_self(new)
                 section = section_of(holder)
-                title = section.next_node(nodes.title).astext() if section else ""  # type: ignore[union-attr]
+                title = section.next_node(nodes.title).astext() if section else ""
                 record.claim_sections[name] = Mention(name, title, anchor)
 
 

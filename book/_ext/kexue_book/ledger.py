@@ -18,12 +18,12 @@ from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 
-from kexue_lite.claims import Claim, format_value
+from kexue_lite.claims import Claim, Verdict, format_value
 from kexue_lite.plotting import themed
 
 from .records import Chapter, all_records, chapters
 
-VERDICTS = {"confirmed": "✓", "conditional": "◐", "refuted": "✗"}
+VERDICTS: dict[Verdict, str] = {"confirmed": "✓", "conditional": "◐", "refuted": "✗"}
 
 
 class overview(nodes.General, nodes.Element):
@@ -31,7 +31,7 @@ class overview(nodes.General, nodes.Element):
 
 
 class Overview(SphinxDirective):
-    """``{claims-ledger}``, ``{chapter-cards}``, ``{chapter-map}``: the last two with lines "number: words"."""
+    """The directives of `_MAKERS`; cards and map take lines "number: words"."""
 
     has_content = True
 
@@ -41,7 +41,9 @@ class Overview(SphinxDirective):
             self.env.note_dependency(str(chapter.path))
         self.env.note_dependency(str(self.config.external_toc_path))
         words = dict(line.split(":", 1) for line in self.content if ":" in line)
-        return [overview("", maker=self.name, words={key.strip(): value.strip() for key, value in words.items()})]
+        return [
+            overview("", maker=self.name, words={key.strip(): value.strip() for key, value in words.items()})
+        ]
 
 
 class FillOverviews(SphinxPostTransform):
@@ -78,15 +80,33 @@ def _ledger(at: FillOverviews, found: list[Chapter], words: dict[str, str]) -> s
     return head + "".join(_ledger_of(at, chapter) for chapter in found)
 
 
+def _against(at: FillOverviews, found: list[Chapter], words: dict[str, str]) -> str:
+    """The claims of others that were refuted or hold on a condition only."""
+    parts = []
+    for chapter in found:
+        claims = [c for c in chapter.claims if c.verdict != "confirmed" and c.source != "ours"]
+        if claims:
+            link = f'<a href="{at.link(chapter.docname)}">Chapter {chapter.number}</a>'
+            parts.append(f"<p><b>{link}</b></p>{_claims_table(at, chapter, claims)}")
+    return "".join(parts)
+
+
 def _ledger_of(at: FillOverviews, chapter: Chapter) -> str:
-    rows = "".join(_row(at, chapter, claim) for claim in chapter.claims)
     counts = Counter(claim.verdict for claim in chapter.claims)
     summary = ", ".join(f"{counts[v]} {v}" for v in VERDICTS if counts[v])
     return (
         f'<section id="ledger-{chapter.number}"><h2><a href="{at.link(chapter.docname)}">{chapter.number}. '
         f'{html.escape(chapter.title)}</a></h2><p class="kexue-summary">{summary}</p>'
-        f'<div class="kexue-scroll"><table class="kexue-claims kexue-ledger"><thead><tr><th>verdict</th><th>claim</th>'
-        f"<th>measured (bound)</th><th>whose</th></tr></thead><tbody>{rows}</tbody></table></div></section>"
+        f"{_claims_table(at, chapter, chapter.claims)}</section>"
+    )
+
+
+def _claims_table(at: FillOverviews, chapter: Chapter, claims: list[Claim]) -> str:
+    rows = "".join(_row(at, chapter, claim) for claim in claims)
+    return (
+        '<div class="kexue-scroll"><table class="kexue-claims kexue-ledger">'
+        "<thead><tr><th>verdict</th><th>claim</th><th>measured (bound)</th><th>whose</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table></div>"
     )
 
 
@@ -116,7 +136,7 @@ def _cards(at: FillOverviews, found: list[Chapter], words: dict[str, str]) -> st
             f'<span class="kexue-card-number">Chapter {chapter.number}</span>'
             f'<span class="kexue-card-title">{html.escape(chapter.title)}</span>'
             f'<span class="kexue-card-line">{html.escape(words.get(chapter.number, ""))}</span>'
-            f'<span class="kexue-card-claims" title="claims: confirmed, conditional, refuted">{marks}</span></a>'
+            f'<span class="kexue-card-claims">claims: {marks}</span></a>'
         )
     return f'<div class="kexue-cards">{"".join(cards)}</div>'
 
@@ -140,7 +160,8 @@ def _map(at: FillOverviews, found: list[Chapter], words: dict[str, str]) -> str:
             top, bottom = row[need], row[chapter.number]
             reach = 96 - 14 - min(60.0, (bottom - top) / 3)
             arcs.append(
-                f'<path d="M 90 {top} C {reach} {top}, {reach} {bottom}, 86 {bottom}" marker-end="url(#map-arrow)"/>'
+                f'<path d="M 90 {bottom} C {reach} {bottom}, {reach} {top}, 86 {top}" '
+                'marker-end="url(#map-arrow)"/>'
             )
         why = words.get(chapter.number, "").split("|")[-1].strip()
         items.append(f"<li><b>Chapter {chapter.number}</b> needs {html.escape(why)}</li>")
@@ -152,7 +173,8 @@ def _map(at: FillOverviews, found: list[Chapter], words: dict[str, str]) -> str:
     )
     alt = "Map of the chapters: " + "; ".join(re.sub("<.*?>", "", item) for item in items)
     return (
-        f'<svg class="kexue-map" role="img" aria-label="{html.escape(alt)}" viewBox="0 0 560 {48 * len(found) + 6}">'
+        f'<svg class="kexue-map" role="img" aria-label="{html.escape(alt)}" '
+        f'viewBox="0 0 560 {48 * len(found) + 6}">'
         '<defs><marker id="map-arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
         f'orient="auto"><path d="M 0 0 L 8 4 L 0 8 z"/></marker></defs>{"".join(arcs)}{rows}</svg>'
         f"<ul>{''.join(items)}</ul>"
@@ -160,7 +182,12 @@ def _map(at: FillOverviews, found: list[Chapter], words: dict[str, str]) -> str:
 
 
 _Maker = Callable[[FillOverviews, list[Chapter], dict[str, str]], str]
-_MAKERS: dict[str, _Maker] = {"claims-ledger": _ledger, "chapter-cards": _cards, "chapter-map": _map}
+_MAKERS: dict[str, _Maker] = {
+    "claims-ledger": _ledger,
+    "claims-against": _against,
+    "chapter-cards": _cards,
+    "chapter-map": _map,
+}
 
 
 def setup(app: Sphinx) -> None:

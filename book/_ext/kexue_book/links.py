@@ -1,7 +1,7 @@
 """Links that the chapters do not have to write.
 
-* `` `fermat_point` `` in a text becomes a link to the API entry of that name; the entry lists the sections that
-  speak of it, or import it.
+* `` `fermat_point` `` in a text becomes a link to the API entry of that name; the entry lists the sections
+  that speak of it, or import it.
 * "(1.3)", "Figure 1.2" and "section 1.4" become links to the equation with that tag, the figure, the section.
 
 Names and numbers are looked up when a page is written, so a page is also written anew when what one of its
@@ -35,7 +35,15 @@ _REFERENCE = re.compile(
     r"|[Ss]ection (?P<section>\d+\.\d+)"
     r"|Chapter (?P<chapter>\d+), section (?P<part>\d+)(?![.\d])"
 )
-_NOT_IN = (nodes.literal, nodes.literal_block, nodes.reference, nodes.title, nodes.raw, nodes.math, nodes.math_block)
+_NOT_IN = (
+    nodes.literal,
+    nodes.literal_block,
+    nodes.reference,
+    nodes.title,
+    nodes.raw,
+    nodes.math,
+    nodes.math_block,
+)
 
 
 class pending_link(nodes.Inline, nodes.TextElement):
@@ -68,7 +76,7 @@ class MarkLinks(SphinxTransform):
         if not self.in_chapter:
             return
         for section in self.document.findall(nodes.section):
-            match = _SECTION.match(section.next_node(nodes.title).astext())  # type: ignore[union-attr]
+            match = _SECTION.match(section.next_node(nodes.title).astext())
             if match:
                 self.record.numbered.setdefault(f"section {match.group(1)}", section["ids"][0])
         for block in self.document.findall(nodes.math_block):
@@ -85,7 +93,7 @@ class MarkLinks(SphinxTransform):
     def _mention(self, name: str, node: nodes.Node) -> None:
         section = section_of(node)
         if self.in_chapter and section is not None:
-            title = section.next_node(nodes.title).astext()  # type: ignore[union-attr]
+            title = section.next_node(nodes.title).astext()
             mention = Mention(name.removesuffix("()"), title, section["ids"][0])
             if mention not in self.record.mentions:
                 self.record.mentions.append(mention)
@@ -146,7 +154,9 @@ class ResolveLinks(SphinxPostTransform):
                 self.app.builder, self.env.docname, page, mention.anchor, nodes.Text(mention.section)
             )
         (content,) = (child for child in entry.children if isinstance(child, addnodes.desc_content))
-        below = [i for i, child in enumerate(content.children) if isinstance(child, addnodes.desc | addnodes.index)]
+        below = [
+            i for i, child in enumerate(content.children) if isinstance(child, addnodes.desc | addnodes.index)
+        ]
         content.insert(below[0] if below else len(content.children), line)
 
 
@@ -160,7 +170,7 @@ def resolve(env: BuildEnvironment, key: str) -> tuple[str, str] | None:
 
 
 def full_name(env: BuildEnvironment, name: str) -> str | None:
-    """The documented object that a short name means, if it means just one; modules only by their full name."""
+    """The documented object that a short name means, if just one; modules only by their full name."""
     objects = _objects(env)
     name = name.removesuffix("()")
     if name in objects:
@@ -173,7 +183,9 @@ def full_name(env: BuildEnvironment, name: str) -> str | None:
         and entry.objtype != "module"
         and (depth or entry.objtype in ("function", "class", "exception", "data"))
     ]
-    rooms = [full for full in found if ".exercises." not in full]  # a checker may bear the name of what it checks
+    rooms = [
+        full for full in found if ".exercises." not in full
+    ]  # a checker may bear the name of what it checks
     return rooms[0] if len(rooms) == 1 else None
 
 
@@ -191,7 +203,7 @@ def ways_back(env: BuildEnvironment) -> dict[str, list[tuple[str, Mention]]]:
 
 
 def _objects(env: BuildEnvironment) -> Any:
-    return env.domains["py"].objects  # type: ignore[attr-defined]
+    return env.domains["py"].objects
 
 
 def _imports(document: nodes.document) -> Iterator[tuple[str, nodes.Node]]:
@@ -210,7 +222,7 @@ def _imports(document: nodes.document) -> Iterator[tuple[str, nodes.Node]]:
 def _inside(node: nodes.Node, kinds: tuple[type[nodes.Node], ...]) -> bool:
     parent = node.parent
     while parent is not None:
-        if isinstance(parent, kinds) or isinstance(parent, pending_link):
+        if isinstance(parent, (*kinds, pending_link)):
             return True
         parent = parent.parent
     return False

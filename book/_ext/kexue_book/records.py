@@ -30,7 +30,7 @@ class Mention:
 
 @dataclass
 class Record:
-    """One page: `numbered` maps such keys as ``"figure 1.2"`` to anchors, `used` lists the keys it refers to."""
+    """One page: `numbered` maps keys such as ``"figure 1.2"`` to anchors, `used` are those it refers to."""
 
     numbered: dict[str, str] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)

@@ -1,12 +1,13 @@
 """A search language for a book in English with Chinese words in it.
 
-English words are stemmed (Porter). Chinese is written without spaces, so it is indexed by its characters and by
-each pair of neighbours: a query is found on the pages that hold all its pairs. Python indexes, JavaScript
+English words are stemmed (Porter). Chinese is written without spaces, so it is indexed by its characters and
+by each pair of neighbours: a query is found on the pages that hold all its pairs. Python indexes, JavaScript
 splits the query; the two must split alike.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
@@ -46,7 +47,7 @@ function splitQuery(query) {
         for run in self._runs.findall(input):
             if re.match(rf"[{_CHINESE}]", run):
                 words.extend(run)
-                words.extend(a + b for a, b in zip(run, run[1:], strict=False))
+                words.extend(a + b for a, b in itertools.pairwise(run))
             else:
                 words.append(run)
         return words

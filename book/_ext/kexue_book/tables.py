@@ -1,0 +1,79 @@
+"""Tables made at build time: the data sets of the package, the measurements in ``benchmarks/results``."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+import kexue_lite.data.registry as registry
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """An HTML table that scrolls inside itself; the cells are HTML already."""
+    cells = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    heads = "".join(f"<th>{html.escape(name)}</th>" for name in head)
+    return (
+        '<div class="kexue-scroll"><table class="kexue-table">'
+        f"<thead><tr>{heads}</tr></thead><tbody>{cells}</tbody></table></div>"
+    )
+
+
+class DataRegistry(SphinxDirective):
+    """``{data-registry}``: names, contents, terms, addresses and checksums of the data sets."""
+
+    def run(self) -> list[nodes.Node]:
+        """One row for each file."""
+        self.env.note_dependency(str(registry.__file__))
+        rows = [
+            (
+                f'<a href="{html.escape(entry.address)}"><code>{html.escape(name)}</code></a>',
+                html.escape(entry.about),
+                html.escape(entry.terms),
+                f'<code class="kexue-hash">{entry.sha256}</code>',
+            )
+            for name, entry in registry.REGISTRY.items()
+        ]
+        made = table(("file", "what it is", "terms", "SHA-256"), rows)
+        return [nodes.raw("", made, format="html")]
+
+
+class BenchmarkTables(SphinxDirective):
+    """``{benchmark-tables}``: one section of tables for each stored result, or a word if there is none."""
+
+    def run(self) -> list[nodes.Node]:
+        """Read all results, depend on each and on the folder."""
+        folder = Path(self.env.srcdir) / "benchmarks" / "results"
+        results = sorted(folder.glob("*.json")) if folder.is_dir() else []
+        read = [path.name for path in results]
+        self.env.kexue_results = (self.env.docname, read)  # type: ignore[attr-defined]
+        for path in results:
+            self.env.note_dependency(str(path))
+        made = "".join(_result(path) for path in results) or "<p>No result is stored yet.</p>"
+        return [nodes.raw("", made, format="html")]
+
+
+def _outdated(app: Sphinx, env: Any, added: set[str], changed: set[str], removed: set[str]) -> list[str]:
+    """The page is to be read again if a result came or went; that one changed, Sphinx sees by itself."""
+    docname, read = getattr(env, "kexue_results", ("", []))
+    now = sorted(path.name for path in (Path(app.srcdir) / "benchmarks" / "results").glob("*.json"))
+    return [docname] if docname in env.all_docs and now != read else []
+
+
+def _result(path: Path) -> str:
+    stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    title = stored.get("title") or stored.get("name") or path.stem
+    return f"<h2 id='{nodes.make_id(path.stem)}'>{html.escape(str(title))}</h2>"
+
+
+def setup(app: Sphinx) -> None:
+    """Connect to Sphinx."""
+    app.add_directive("data-registry", DataRegistry)
+    app.add_directive("benchmark-tables", BenchmarkTables)
+    app.connect("env-get-outdated", _outdated)
