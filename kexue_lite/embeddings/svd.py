@@ -245,7 +245,7 @@ class _Basis:
         return self._columns[: self.size].T
 
     def extend(self, Z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Orthonormalise a block against all before it; return it and the triangle that gives the block back."""
+        """Orthonormalise a block against all before it; return it and the factor that gives it back."""
         # What the recurrence has taken off already leaves rounding alone to remove: one pass is enough, unless
         # the block had lost its rank (the space is exhausted), where what QR fills in needs another.
         Z, R = self._pass(Z)
