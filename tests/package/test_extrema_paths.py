@@ -1,4 +1,4 @@
-"""Direct minimisation and the exact curves: the numbers of the chapter, order of convergence, and bad input."""
+"""Direct minimisation and the exact curves: the chapter's numbers, order of convergence, and bad input."""
 
 import math
 import warnings
@@ -38,9 +38,10 @@ def test_brachistochrone_numbers():
 def test_the_cycloid_ends_where_it_should_and_takes_the_time_it_says(end):
     curve = brachistochrone(*end)
     np.testing.assert_allclose(curve.point(curve.angle), end, rtol=1e-9, atol=1e-9)
-    dt = lambda t: (
-        curve.radius * math.sqrt(2 - 2 * math.cos(t)) / math.sqrt(2 * curve.radius * (1 - math.cos(t)))
-    )
+    def dt(t):
+        return (
+            curve.radius * math.sqrt(2 - 2 * math.cos(t)) / math.sqrt(2 * curve.radius * (1 - math.cos(t)))
+        )
     assert abs(quad(dt, 0, curve.angle)[0] - curve.time) < 1e-9 * curve.time
     np.testing.assert_allclose(curve.height(curve.point(1.0)[0]), curve.point(1.0)[1], rtol=1e-10)
 
@@ -70,7 +71,8 @@ def test_catenoid_numbers():
 @pytest.mark.parametrize(
     "call",
     [lambda: brachistochrone(0, 1), lambda: brachistochrone(1, -1), lambda: brachistochrone(math.nan, 1),
-     lambda: catenary(-1, 2), lambda: catenary(1, math.inf), lambda: catenoid(0), lambda: catenoid(1, radius=-1)],
+     lambda: catenary(-1, 2), lambda: catenary(1, math.inf), lambda: catenoid(0),
+     lambda: catenoid(1, radius=-1)],
 )  # fmt: skip
 def test_curves_refuse_bad_numbers(call):
     with pytest.raises(ValueError, match="must be"):
@@ -106,11 +108,12 @@ def test_grids_integrate_exactly_and_derivatives_are_autograds(singular):
     y = 0.5 + 0.5 * grid.nodes[None] + 0.1 * torch.sin(7 * grid.nodes)[None]
     F = lambda x, y, dy: x * y + dy**2 * y + torch.exp(-y)  # noqa: E731
     value, gradient, diagonal, off = polygon.derivatives(F, grid, span, y)
-    readable = lambda inner: sum(
-        polygon.segment_values(F, b, span, p[:, b.first : b.last], p[:, b.first + 1 : b.last + 1]).sum()
-        for p in [torch.cat([y[0, :1], inner, y[0, -1:]])[None]]
-        for b in grid.blocks
-    )
+    def readable(inner):
+        return sum(
+            polygon.segment_values(F, b, span, p[:, b.first : b.last], p[:, b.first + 1 : b.last + 1]).sum()
+            for p in [torch.cat([y[0, :1], inner, y[0, -1:]])[None]]
+            for b in grid.blocks
+        )
     inner = y[0, 1:-1].clone()
     assert abs(float(value) - float(readable(inner))) < 1e-13
     torch.testing.assert_close(gradient[0], torch.autograd.functional.jacobian(readable, inner))
@@ -226,7 +229,7 @@ def test_catenoid_by_descent():
 
 
 def test_snell():
-    """Refraction is a kink: with a node on the surface, the two straight pieces and x = 0.6231998 are found."""
+    """Refraction is a kink: with a node on the surface, the two straight pieces are found."""
     time = lambda x: math.hypot(x[0], 1) + 1.5 * math.hypot(1 - x[0], 1)  # noqa: E731
     cross = minimize(time, [0.5], tol=1e-14).x[0]
     assert abs(cross - 0.6231998) < 1e-6
@@ -241,8 +244,13 @@ def test_against_scipys_boundary_value_solver():
     """y'' = y³ + x from F = y'²/2 + y⁴/4 + xy."""
     path = minimize_path(lambda x, y, dy: dy**2 / 2 + y**4 / 4 + x * y, (0, 1), (2, -1), nodes=400)
     grid = np.linspace(0, 2, 50)
-    oracle = solve_bvp(lambda x, u: np.vstack([u[1], u[0] ** 3 + x]), lambda a, b: np.array([a[0] - 1, b[0] + 1]),
-                       grid, np.vstack([1 - grid, -np.ones(50)]), tol=1e-10)  # fmt: skip
+    oracle = solve_bvp(
+        lambda x, u: np.vstack([u[1], u[0] ** 3 + x]),
+        lambda a, b: np.array([a[0] - 1, b[0] + 1]),
+        grid,
+        np.vstack([1 - grid, -np.ones(50)]),
+        tol=1e-10,
+    )
     np.testing.assert_allclose(path.y, oracle.sol(path.x.numpy())[0], atol=1e-5)
 
 
@@ -252,7 +260,7 @@ def test_without_a_derivative_each_point_is_minimised_by_itself():
 
 
 def test_a_saddle_is_left():
-    """y = 0 is stationary for the oscillator beyond half a period, and no minimum: nothing below is found to stop at."""
+    """Beyond half a period y = 0 is stationary for the oscillator, and no minimum."""
     oscillator = lambda x, y, dy: dy**2 / 2 - y**2 / 2  # noqa: E731
     inside = minimize_path(oscillator, (0, 0), (3.1, 0))
     assert bool(inside.converged) and float(inside.value) == 0
@@ -292,8 +300,8 @@ def test_dido(half_angle):
 
 
 def test_two_constraints_meet_their_values():
-    path = minimize_path(lambda x, y, dy: dy**2, (0, 0), (1, 0),
-                         constraints=[(lambda x, y, dy: y, 1.0), (lambda x, y, dy: x * y, 0.6)], nodes=400)  # fmt: skip
+    bounds = [(lambda x, y, dy: y, 1.0), (lambda x, y, dy: x * y, 0.6)]
+    path = minimize_path(lambda x, y, dy: dy**2, (0, 0), (1, 0), constraints=bounds, nodes=400)
     assert path.multipliers.shape == (2,)
     # 2y'' = λ₁ + λ₂x: y is a cubic; its two coefficients follow from the two integrals.
     x = path.x.numpy()
@@ -335,12 +343,13 @@ def test_a_chain_no_longer_than_the_span_is_refused(asked):
         ((length, (0, 0), (1, 1)), {"constraints": length}, TypeError, "sequence of pairs"),
         ((length, (0, 0), (1, 1)), {"constraints": [length]}, TypeError, "must be a pair"),
         ((length, (0, 0), (1, 1)), {"constraints": [(length, math.nan)]}, ValueError, "finite number"),
-        ((length, (0, 0), (1, 1)), {"constraints": [(length, [1.0, 2.0])]}, ValueError, "one for each problem"),
+        ((length, (0, 0), (1, 1)), {"constraints": [(length, [1.0, 2.0])]}, ValueError, "one for each"),
         (("y", (0, 0), (1, 1)), {}, TypeError, "callable"),
         ((lambda x, y, dy: 1.0, (0, 0), (1, 1)), {}, TypeError, "torch tensor"),
         ((lambda x, y, dy: x**2, (0, 0), (1, 1)), {}, ValueError, "depend on y"),
         ((lambda x, y, dy: y[:, :3] * 1, (0, 0), (1, 1)), {}, ValueError, "one number for each point"),
-        ((lambda x, y, dy: torch.log(y - 9), (0, 0), (1, 1)), {}, ValueError, r"not finite.*at x = .*y = .*problem 0"),
+        ((lambda x, y, dy: torch.log(y - 9), (0, 0), (1, 1)), {}, ValueError,
+         r"not finite.*at x = .*y = .*problem 0"),
         ((descent, (0, 0), (1, -1)), {}, ValueError, "not finite on the path to start from"),
         ((length, (0, 0), (1, 1)), {"constraints": [(lambda x, y, dy: 1 / (y * 0), 1.0)]}, ValueError,
          r"constraints\[0\] is not finite"),
