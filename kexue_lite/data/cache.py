@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from pathlib import Path
+from types import ModuleType
 
 
 def cache_folder() -> Path:
@@ -25,9 +27,23 @@ def cache_folder() -> Path:
     wanted = os.environ.get("KEXUE_CACHE", "").strip()
     if wanted:
         return Path(wanted).expanduser()
-    import pooch
-
+    pooch = quiet_pooch()
     return Path(pooch.os_cache("kexue_lite"))
+
+
+def quiet_pooch() -> ModuleType:
+    """pooch, imported without a word: in a notebook without ipywidgets its progress bars would complain.
+
+    Examples
+    --------
+    >>> quiet_pooch().__name__
+    'pooch'
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pooch
+    pooch.get_logger().setLevel("WARNING")
+    return pooch
 
 
 def write_whole(path: Path, content: bytes) -> None:

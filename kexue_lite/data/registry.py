@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kexue_lite.data.cache import cache_folder
+from kexue_lite.data.cache import cache_folder, quiet_pooch
 
 if TYPE_CHECKING:
     import pooch
@@ -126,15 +126,13 @@ def fetch(name: str) -> Path:
     if _matches(path, REGISTRY[name].sha256):
         return path
     import filelock
-    import pooch
 
     address, by_folder = _source(name)
-    pooch.get_logger().setLevel("WARNING")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(path.parent / f".{name}.lock", timeout=_LOCK_SECONDS):
             if not _matches(path, REGISTRY[name].sha256):  # another process may have brought it meanwhile
-                store = pooch.create(
+                store = quiet_pooch().create(
                     path.parent,
                     base_url="",
                     registry={name: f"sha256:{REGISTRY[name].sha256}"},
