@@ -7,6 +7,7 @@ MathJax (one self-contained file that draws SVG and needs no font) comes out of 
 from __future__ import annotations
 
 import shutil
+import zlib
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ def find_mathjax() -> Path:
 
 
 def _configure(app: Sphinx, config: Any) -> None:
+    static = [path for folder in config.html_static_path for path in Path(app.srcdir, folder).rglob("*")]
+    stamp = b"".join(path.read_bytes() for path in sorted(static) if path.is_file())
+    config.kexue_static = zlib.crc32(stamp)
     config.mathjax_path = f"mathjax/{_NAME}"
     config.nb_ipywidgets_js = {}
     config.mathjax3_config = {
@@ -62,6 +66,8 @@ def _drop_foreign_scripts(
 
 def setup(app: Sphinx) -> None:
     """Connect to Sphinx."""
+    # A build with no page to write copies no style sheet either: a changed one must make pages out of date.
+    app.add_config_value("kexue_static", 0, "html")
     app.connect("config-inited", _configure)
     app.connect("builder-inited", _copy_mathjax)
     app.connect("html-page-context", _drop_foreign_scripts, priority=900)
