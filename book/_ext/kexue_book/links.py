@@ -83,7 +83,9 @@ class MarkLinks(SphinxTransform):
             tags = _TAG.findall(block.astext())
             if tags:  # Sphinx would wrap several lines in "split", where MathJax allows no tag
                 block["nowrap"] = True
-                block.children = [nodes.Text(rf"\[{block.astext().strip()}\]")]
+                text = rf"\[{block.astext().strip()}\]"
+                block.clear()
+                block.append(nodes.Text(text))
             for tag in tags:
                 anchor = "equation-" + tag.replace(".", "-")
                 if f"equation {tag}" not in self.record.numbered:
