@@ -103,10 +103,12 @@ class AnchorClaims(SphinxTransform):
             shown = [raw for raw in holder.findall(nodes.raw) if 'class="kexue-claim ' in raw.astext()]
             for name, raw in zip(names, shown, strict=True):
                 anchor = f"claim-{nodes.make_id(name)}"
-                new = nodes.raw("", raw.astext().replace("<div ", f'<div id="{anchor}" ', 1), format="html")
+                text = re.sub("`([^`<>]+)`", r"<code>\1</code>", raw.astext())
+                new = nodes.raw("", text.replace("<div ", f'<div id="{anchor}" ', 1), format="html")
                 raw.replace_self(new)
                 section = section_of(holder)
                 title = section.next_node(nodes.title).astext() if section else ""
+                record.numbered[f"claim {name}"] = anchor
                 record.claim_sections[name] = Mention(name, title, anchor)
 
 

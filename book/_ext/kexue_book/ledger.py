@@ -111,7 +111,10 @@ def _claims_table(at: FillOverviews, chapter: Chapter, claims: list[Claim]) -> s
 
 
 def _row(at: FillOverviews, chapter: Chapter, claim: Claim) -> str:
-    esc = html.escape
+
+    def esc(words: str) -> str:
+        return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(words))
+
     place = all_records(at.env)[chapter.docname].claim_sections[claim.name]
     finding = f"<br><small>{esc(claim.finding)}</small>" if claim.finding else ""
     measured = f"<b>{esc(format_value(claim.measured))}</b> ({esc(claim.bound)})"
@@ -144,9 +147,12 @@ def _cards(at: FillOverviews, found: list[Chapter], words: dict[str, str]) -> st
 def _first_picture(chapter: Chapter) -> str:
     for cell in json.loads(chapter.path.read_text(encoding="utf-8"))["cells"]:
         for output in cell.get("outputs", []):
-            svg = "".join(output.get("data", {}).get("image/svg+xml", ""))
-            if svg:
-                return themed(svg, f"card-{chapter.number}")
+            data = output.get("data", {})
+            if "image/svg+xml" in data:
+                return themed("".join(data["image/svg+xml"]), f"card-{chapter.number}")
+            animation = "".join(data.get("text/html", ""))
+            if 'class="kexue-animation"' in animation:  # its first frame, themed when it was made
+                return animation[animation.index("<svg") : animation.index("</svg>") + len("</svg>")]
     return ""
 
 

@@ -2,6 +2,7 @@
 
 * `` `fermat_point` `` in a text becomes a link to the API entry of that name; the entry lists the sections
   that speak of it, or import it.
+* `` {claim}`these words <catenary-free>` `` becomes a link to the claim of that name; there must be one.
 * "(1.3)", "Figure 1.2" and "section 1.4" become links to the equation with that tag, the figure, the section.
 
 Names and numbers are looked up when a page is written, so a page is also written anew when what one of its
@@ -21,11 +22,14 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.transforms import SphinxTransform
 from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util import logging
+from sphinx.util.docutils import ReferenceRole
 from sphinx.util.nodes import make_refnode
 
 from .figures import kexue_number
 from .records import Mention, all_records, find_numbered, record_of, section_of
 
+_log = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z_]\w*(\.\w+)*(\(\))?")
 _TAG = re.compile(r"\\tag\{(\d+\.\d+[a-z]?)\}")
 _SECTION = re.compile(r"(\d+\.\d+)\.? ")
@@ -48,6 +52,16 @@ _NOT_IN = (
 
 class pending_link(nodes.Inline, nodes.TextElement):
     """Text that becomes a link if its `key` is found: ``"name fermat_point"``, ``"equation 1.3"``, ..."""
+
+
+class ClaimRole(ReferenceRole):
+    """``{claim}`words <name>```."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Mark the words."""
+        key = f"claim {self.target}"
+        record_of(self.env, self.env.docname).used.add(key)
+        return [pending_link("", self.title, key=key)], []
 
 
 class MarkLinks(SphinxTransform):
@@ -130,7 +144,9 @@ class ResolveLinks(SphinxPostTransform):
         docname = self.env.docname
         for node in list(self.document.findall(pending_link)):
             target = resolve(self.env, node["key"])
-            if target is None or target == (docname, None):
+            if target is None:
+                if node["key"].startswith("claim "):
+                    _log.warning("there is no %s in any chapter", node["key"], location=docname)
                 node.replace_self(node.children)
             else:
                 page, anchor = target
@@ -251,6 +267,7 @@ def _changed_links(app: Sphinx, env: BuildEnvironment) -> list[str]:
 def setup(app: Sphinx) -> None:
     """Connect to Sphinx."""
     app.add_node(pending_link)
+    app.add_role("claim", ClaimRole())
     app.add_transform(MarkLinks)
     app.add_post_transform(ResolveLinks)
     app.connect("env-updated", _changed_links)

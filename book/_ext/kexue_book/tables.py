@@ -13,6 +13,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 import kexue_lite.data.registry as registry
+from kexue_lite.claims import format_value
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -67,9 +68,33 @@ def _outdated(app: Sphinx, env: Any, added: set[str], changed: set[str], removed
 
 
 def _result(path: Path) -> str:
+    """A stored result: what is said in words, then each list of rows as a table, then the circumstances."""
     stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    title = stored.get("title") or stored.get("name") or path.stem
-    return f"<h2 id='{nodes.make_id(path.stem)}'>{html.escape(str(title))}</h2>"
+    title = stored.get("title") or path.stem.replace("_", " ")
+    parts = [f'<section id="{nodes.make_id(path.stem)}"><h2>{html.escape(str(title))}</h2>']
+    parts += [
+        f"<p>{html.escape(str(stored[key]))}</p>" for key in ("question", "text", "about") if key in stored
+    ]
+    circumstances = []
+    for key, value in stored.items():
+        if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+            names = list(dict.fromkeys(name for row in value for name in row))
+            heads = [name.replace("_", " ") for name in names]
+            parts.append(table(heads, [[_cell(row.get(name, "")) for name in names] for row in value]))
+        elif key not in ("title", "question", "text", "about"):
+            circumstances.append(f"<b>{html.escape(key.replace('_', ' '))}</b>: {_cell(value)}")
+    parts.append(f'<p class="kexue-circumstances">{" · ".join(circumstances)}</p></section>')
+    return "".join(parts)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{html.escape(str(k))} {_cell(v)}" for k, v in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_cell, value))
+    if isinstance(value, int | float | bool):
+        return html.escape(format_value(value))
+    return "" if value is None else html.escape(str(value))
 
 
 def setup(app: Sphinx) -> None:
