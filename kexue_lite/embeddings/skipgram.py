@@ -24,8 +24,7 @@ from torch.nn.functional import logsigmoid
 
 from kexue_lite.embeddings.vectors import WordVectors
 
-# Small, so that a frequent word is not moved many times from one stale place.
-_BATCH = 256  # centres per update
+_BATCH = 256  # centres per update, at most
 
 
 def skip_gram(
@@ -136,8 +135,9 @@ def window_pairs(
     T = len(ids)
     width = torch.randint(1, window + 1, (T,), generator=generator, device=ids.device)
     place = torch.arange(T, device=ids.device)
-    centres, contexts = [], []
-    for offset in chain(range(-window, 0), range(1, window + 1)):
+    centres, contexts = [place[:0]], [place[:0]]
+    reach = min(window, T - 1)
+    for offset in chain(range(-reach, 0), range(1, reach + 1)):
         i = place[max(0, -offset) : T - max(0, offset)]
         seen = (width[i] >= abs(offset)) & (sentence[i] == sentence[i + offset])
         centres.append(i[seen])
@@ -218,14 +218,18 @@ def _train(
     generator = generator or torch.Generator().manual_seed(0)
     words, ids, sentence = _encode(sentences, min_count, generator.device)
     V = len(words)
-    noise = torch.bincount(ids, minlength=V).double() ** exponent
+    frequency = torch.bincount(ids, minlength=V).double()
+    noise = frequency**exponent
+    # All pairs of a batch move their rows from the same place. With few words, or one very frequent word, a
+    # large batch would move one row hundreds of times at once and diverge: so about two centres for each word.
+    batch = int((2 * len(ids) / frequency.max()).clamp(1, _BATCH))
     W = (torch.rand(V, dimensions, generator=generator, device=ids.device) - 0.5) / dimensions
     C = torch.zeros_like(W)
     for epoch in range(epochs):
         centre, context = window_pairs(ids, sentence, window, generator=generator)
         if len(centre) == 0:
             raise ValueError("sentences must hold two words of the vocabulary in one sentence")
-        for start, (i, j) in _batches(centre, context):
+        for start, (i, j) in _batches(centre, context, batch):
             progress = (epoch + start / len(centre)) / epochs
             rate = learning_rate * max(0.01, 1 - progress)
             if mean_of_context:
@@ -247,9 +251,9 @@ def _train(
     return WordVectors(W.cpu().numpy(), words, C.cpu().numpy())
 
 
-def _batches(centre: Tensor, context: Tensor) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
-    """Pairs of `_BATCH` neighbouring centres at a time, batches in the order of the text."""
-    edges = torch.arange(0, int(centre[-1]) + 1, _BATCH, device=centre.device)
+def _batches(centre: Tensor, context: Tensor, size: int) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
+    """Pairs of `size` neighbouring centres at a time, batches in the order of the text."""
+    edges = torch.arange(0, int(centre[-1]) + 1, size, device=centre.device)
     cuts = torch.searchsorted(centre, edges).tolist()
     for start, stop in zip(cuts, [*cuts[1:], len(centre)], strict=True):
         if stop > start:

@@ -246,14 +246,22 @@ class _Basis:
 
     def extend(self, Z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Orthonormalise a block against all before it; return it and the factor that gives it back."""
-        # What the recurrence has taken off already leaves rounding alone to remove: one pass is enough, unless
-        # the block had lost its rank (the space is exhausted), where what QR fills in needs another.
         Z, R = self._pass(Z)
-        diagonal = R.diagonal().abs()
-        while self.size and diagonal.min() <= 1e-8 * max(float(diagonal.max()), self.scale):
-            Z, again = self._pass(Z)
-            R, diagonal = again @ R, again.diagonal().abs()
-        self.scale = max(self.scale, float(R.diagonal().abs().max()))
+        smallest, largest = R.diagonal().abs().aminmax()
+        self.scale = max(self.scale, float(largest))
+        # What the recurrence took off already leaves rounding alone to remove: one pass is enough, unless the
+        # block lies nearly in the span of those before it.
+        if self.size and smallest <= 1e-4 * self.scale:
+            left, s, right = torch.linalg.svd(R)
+            Z, R = Z @ left, s[:, None] * right
+            empty = s <= 1e-14 * self.scale
+            if empty.any():  # nothing new in these directions: go on in random ones, with a factor of zero
+                generator = torch.Generator().manual_seed(self.size)
+                fresh = torch.randn(Z.shape[0], int(empty.sum()), generator=generator, dtype=Z.dtype)
+                Z[:, empty], R[empty] = fresh.to(Z.device) / Z.shape[0] ** 0.5, 0
+            for _ in range(2):
+                Z, again = self._pass(Z)
+                R = again @ R
         needed = self.size + Z.shape[1]
         if needed > len(self._columns):
             grown = self._columns.new_empty(2 * needed, self._columns.shape[1])
