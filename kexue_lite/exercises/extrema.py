@@ -55,7 +55,7 @@ def exercise_1_2(answer: Any) -> bool:
     return judge(
         "1.2", answer, right, tolerance=1e-3,
         mistakes=[
-            Mistake(180 - right, "The sign of the cosine: that is an angle in the triangle of forces, not APB."),
+            Mistake(180 - right, "The sign of the cosine: that angle is in the triangle of forces."),
             Mistake(math.radians(right), "The angle is asked in degrees."),
             Mistake(120.0, "That is the angle for equal weights."),
         ],
@@ -98,7 +98,7 @@ def exercise_1_4(answer: Any) -> bool:
         mistakes=[
             Mistake(line / best - 1, "The answer is asked in per cent."),
             Mistake(100 * (1 - best / line), "That compares with the slope: divide by the cycloid's time."),
-            Mistake(100 * (math.sqrt(5) / best - 1), "On a straight slope the mean speed is half the last one."),
+            Mistake(100 * (math.sqrt(5) / best - 1), "On a slope the mean speed is half the last one."),
         ],
         hint="T√g of the slope is its length times √(2/drop); the cycloid's comes from `brachistochrone`.",
     )  # fmt: skip
@@ -162,4 +162,24 @@ def exercise_1_7(answer: Any) -> bool:
             Mistake(math.pi / 2, "That would be the oscillator's; the film's Q is not constant."),
         ],
         hint="Let a field leave x = −h and return at x = +h: `conjugate_points` with start = −h, and vary h.",
+    )  # fmt: skip
+
+
+def exercise_1_8(answer: Any) -> bool:
+    """In how many directions the action of a spring with ω = 2 falls, at rest for a duration of 10.
+
+    Examples
+    --------
+    >>> exercise_1_8(3)
+    Exercise 1.8: not yet. That is the spring with ω = 1; here half a period is π/ω.
+    False
+    """
+    return judge(
+        "1.8", answer, math.floor(10 * 2 / math.pi), tolerance=0,
+        mistakes=[
+            Mistake(math.floor(10 / math.pi), "That is the spring with ω = 1; here half a period is π/ω."),
+            Mistake(math.floor(10 * 4 / math.pi), "The 4 in F is ω², not ω."),
+            Mistake(math.floor(20 / math.pi) + 1, "A half period that is only begun does not count yet."),
+        ],
+        hint="There is one for each conjugate point strictly inside.",
     )  # fmt: skip

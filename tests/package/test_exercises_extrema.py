@@ -62,7 +62,14 @@ def film():
     return h
 
 
-ANSWERS = {1: snell, 2: angle, 3: sag, 4: per_cent, 5: tautochrone, 6: half_plane, 7: film}
+def falling():
+    h = 10 / 500
+    beside = np.diag(np.full(498, 1 / h), 1)
+    matrix = np.diag(np.full(499, 2 / h - 4 * h)) - beside - beside.T
+    return int((np.linalg.eigvalsh(matrix) < 0).sum())
+
+
+ANSWERS = {1: snell, 2: angle, 3: sag, 4: per_cent, 5: tautochrone, 6: half_plane, 7: film, 8: falling}
 
 
 @pytest.mark.parametrize("number", ANSWERS)
@@ -77,6 +84,7 @@ SLIPS = {
     3: {0.0625: "sign", -0.03125: "factor 2", 1 / 48: "both end", 1: "cubic"},
     4: {0.2: "length", 10.0: "length"},
     6: {2: "horizontal", 0.9624236: "1.9", 1: "minimize_path"},
+    8: {3: "ω = 1", 12: "ω²", 7: "begun", 1: "conjugate point"},
     7: {0.6627434: "ring radii", 2.3993573: "whole", math.pi / 2: "oscillator", 1: "conjugate_points"},
 }
 
