@@ -221,7 +221,7 @@ def _train(
     frequency = torch.bincount(ids, minlength=V).double()
     noise = frequency**exponent
     # All pairs of a batch move their rows from the same place. With few words, or one very frequent word, a
-    # large batch would move one row hundreds of times at once and diverge: so about two centres for each word.
+    # large batch would move one row hundreds of times at once and diverge: so two centres for each word.
     batch = int((2 * len(ids) / frequency.max()).clamp(1, _BATCH))
     W = (torch.rand(V, dimensions, generator=generator, device=ids.device) - 0.5) / dimensions
     C = torch.zeros_like(W)
