@@ -6,7 +6,8 @@ mutual information is (Church and Hanks 1990)
 
     PMI(w,c) = log( #(w,c) N / (#(w) #(c)) ),
 
-the logarithm of how many times more often the pair occurs than it would if its words did not know of each other.
+the logarithm of how many times more often the pair occurs than it would if its words did not know of each
+other.
 
 word2vec draws the width of each window uniformly from 1..L, so that a context at distance j is seen with
 probability (L − j + 1)/L. That expectation is the weight ``"shrinking"`` (Mikolov et al. 2013, the program).
@@ -36,8 +37,8 @@ class Cooccurrence:
     Parameters
     ----------
     counts
-        #(w,c), shape ``(V, V)``: words in the rows, contexts in the columns. An array or a scipy sparse matrix;
-        kept as `scipy.sparse.csr_array` of float64 with no stored zeros.
+        #(w,c), shape ``(V, V)``: words in the rows, contexts in the columns. An array or a scipy sparse
+        matrix; kept as `scipy.sparse.csr_array` of float64 with no stored zeros.
     vocabulary
         The V words, in the order of rows and columns; ``"0", "1", ...`` if left out.
     word_counts
@@ -48,8 +49,8 @@ class Cooccurrence:
     Raises
     ------
     ValueError
-        If `counts` is not square, is empty, holds a NaN, an infinity or a negative number, or no positive one;
-        or if `vocabulary` or `word_counts` does not fit it.
+        If `counts` is not square, is empty, holds a NaN, an infinity or a negative number, or no positive
+        one; or if `vocabulary` or `word_counts` does not fit it.
 
     Examples
     --------
@@ -58,7 +59,7 @@ class Cooccurrence:
     (4.0, array([3., 1.]), array([1., 3.]))
     """
 
-    counts: sparse.csr_array
+    counts: Any  # an array on the way in, scipy.sparse.csr_array from then on
     vocabulary: Sequence[str] = ()
     word_counts: np.ndarray = None  # type: ignore[assignment]
     window: int = 0
@@ -70,12 +71,14 @@ class Cooccurrence:
         words = list(self.vocabulary) if len(self.vocabulary) else [str(i) for i in range(size)]
         if len(words) != size or len(set(words)) != size:
             raise ValueError(
-                f"vocabulary must hold one different word for each of the {size} rows of counts, got {len(words)} "
-                f"({len(set(words))} different)"
+                f"vocabulary must hold one different word for each of the {size} rows of counts, "
+                f"got {len(words)} ({len(set(words))} different)"
             )
         totals = counts.sum(axis=1) if self.word_counts is None else np.asarray(self.word_counts, float)
         if totals.shape != (size,) or not np.isfinite(totals).all() or (totals < 0).any():
-            raise ValueError(f"word_counts must be {size} finite numbers of at least 0, got shape {totals.shape}")
+            raise ValueError(
+                f"word_counts must be {size} finite numbers of at least 0, got shape {totals.shape}"
+            )
         for name, value in (("counts", counts), ("vocabulary", words), ("word_counts", totals)):
             object.__setattr__(self, name, value)
 
@@ -120,7 +123,7 @@ def cooccurrence(
     weights: Weights = "uniform",
     vocabulary: Sequence[str] | None = None,
 ) -> Cooccurrence:
-    """Count the pairs of words that stand at most `window` places apart in the same sentence (chapter 4, section 4.3).
+    """Count the pairs of words at most `window` places apart in a sentence (chapter 4, section 4.3).
 
     Parameters
     ----------
@@ -131,16 +134,16 @@ def cooccurrence(
     min_count
         Words that occur less often are left out *before* distances are measured, as word2vec does.
     weights
-        ``"uniform"``: each pair counts 1. ``"shrinking"``: a pair at distance j counts (L − j + 1)/L, word2vec's
-        expectation.
+        ``"uniform"``: each pair counts 1. ``"shrinking"``: a pair at distance j counts (L − j + 1)/L,
+        word2vec's expectation.
     vocabulary
-        Count only these words, in this order, whatever their number (`min_count` is not used): to count held-out
-        text with the vocabulary of the training text.
+        Count only these words, in this order, whatever their number (`min_count` is not used): to count
+        held-out text with the vocabulary of the training text.
 
     Returns
     -------
     Cooccurrence
-        `.counts` is symmetric; `.vocabulary` begins with the most frequent word (ties in order of appearance).
+        `.counts` is symmetric; `.vocabulary` begins with the most frequent word (ties as they appear).
 
     Raises
     ------
@@ -168,7 +171,7 @@ def cooccurrence(
     if weights not in ("uniform", "shrinking"):
         raise ValueError(f"weights must be 'uniform' or 'shrinking', got {weights!r}")
     tokens, lengths = _flatten(sentences)
-    number: dict[str, int] = defaultdict()
+    number: defaultdict[str, int] = defaultdict()
     number.default_factory = number.__len__  # a word met for the first time gets the next number
     ids = np.fromiter(map(number.__getitem__, tokens), np.int32, len(tokens))
     frequency, seen = np.bincount(ids), list(number)
@@ -200,19 +203,23 @@ def cooccurrence(
     return Cooccurrence(half + half.T, words, totals, window, weights)
 
 
-def _count_pairs(ids: np.ndarray, sentence: np.ndarray, by_distance: np.ndarray, size: int) -> sparse.csr_array:
-    """Each unordered pair once, in the upper triangle; stretches of the text are counted by several threads."""
+def _count_pairs(
+    ids: np.ndarray, sentence: np.ndarray, by_distance: np.ndarray, size: int
+) -> sparse.csr_array:
+    """Each unordered pair once, in the upper triangle; stretches of the text are counted by threads."""
     stretch = min(_STRETCH, max(1, -(-len(ids) // _THREADS)))
     starts = range(0, len(ids), stretch)
     with ThreadPoolExecutor(_THREADS) as pool:  # numpy lets other threads run while it sorts
-        parts = pool.map(lambda start: _count_stretch(ids, sentence, by_distance, size, start, stretch), starts)
+        parts = pool.map(
+            lambda start: _count_stretch(ids, sentence, by_distance, size, start, stretch), starts
+        )
         return sum(parts, start=sparse.csr_array((size, size)))
 
 
 def _count_stretch(
     ids: np.ndarray, sentence: np.ndarray, by_distance: np.ndarray, size: int, start: int, stretch: int
 ) -> sparse.csr_array:
-    """Pairs whose first word stands in ``start:start + stretch``: sort the pairs' numbers, add up runs of equals."""
+    """Pairs whose first word stands in the stretch: sort the pairs' numbers, add up runs of equals."""
     # Bits of a key, from the top: row, column, distance - 1; so one sort serves all distances.
     column_bits, distance_bits = (size - 1).bit_length(), (len(by_distance) - 1).bit_length()
     keys = [np.zeros(0, np.int64)]
@@ -291,8 +298,8 @@ def pmi(
     Returns
     -------
     scipy.sparse.csr_array
-        Shape ``(V, V)``. A pair that never occurs has PMI −∞ and **no entry**: the sparse matrix shows a 0 there,
-        which is its true value only after `positive`, where max(−∞, 0) = 0.
+        Shape ``(V, V)``. A pair that never occurs has PMI −∞ and **no entry**: the sparse matrix shows a
+        0 there, which is its true value only after `positive`, where max(−∞, 0) = 0.
 
     Raises
     ------
@@ -335,7 +342,9 @@ def _flatten(sentences: Iterable[Sequence[str]]) -> tuple[list[str], list[int]]:
     lengths: list[int] = []
     for sentence in sentences:
         if isinstance(sentence, str | bytes) or not isinstance(sentence, Iterable):
-            raise TypeError(f"{wanted}; got {type(sentence).__name__} {sentence!r:.60} where a list should be")
+            raise TypeError(
+                f"{wanted}; got {type(sentence).__name__} {sentence!r:.60} where a list should be"
+            )
         before = len(tokens)
         tokens.extend(sentence)
         lengths.append(len(tokens) - before)
