@@ -12,6 +12,15 @@ from scipy.optimize import minimize
 from kexue_lite.extrema import brachistochrone, catenary, catenoid, minimize_path, polygon, tridiagonal
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Small tensors: two threads that wait for each other on busy cores cost more than they save."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def descent(x, y, dy):
     return torch.sqrt((1 + dy**2) / (2 * y))
 
@@ -38,10 +47,10 @@ def test_brachistochrone_numbers():
 def test_the_cycloid_ends_where_it_should_and_takes_the_time_it_says(end):
     curve = brachistochrone(*end)
     np.testing.assert_allclose(curve.point(curve.angle), end, rtol=1e-9, atol=1e-9)
+
     def dt(t):
-        return (
-            curve.radius * math.sqrt(2 - 2 * math.cos(t)) / math.sqrt(2 * curve.radius * (1 - math.cos(t)))
-        )
+        return curve.radius * math.sqrt(2 - 2 * math.cos(t)) / math.sqrt(2 * curve.radius * (1 - math.cos(t)))
+
     assert abs(quad(dt, 0, curve.angle)[0] - curve.time) < 1e-9 * curve.time
     np.testing.assert_allclose(curve.height(curve.point(1.0)[0]), curve.point(1.0)[1], rtol=1e-10)
 
@@ -108,12 +117,14 @@ def test_grids_integrate_exactly_and_derivatives_are_autograds(singular):
     y = 0.5 + 0.5 * grid.nodes[None] + 0.1 * torch.sin(7 * grid.nodes)[None]
     F = lambda x, y, dy: x * y + dy**2 * y + torch.exp(-y)  # noqa: E731
     value, gradient, diagonal, off = polygon.derivatives(F, grid, span, y)
+
     def readable(inner):
         return sum(
             polygon.segment_values(F, b, span, p[:, b.first : b.last], p[:, b.first + 1 : b.last + 1]).sum()
             for p in [torch.cat([y[0, :1], inner, y[0, -1:]])[None]]
             for b in grid.blocks
         )
+
     inner = y[0, 1:-1].clone()
     assert abs(float(value) - float(readable(inner))) < 1e-13
     torch.testing.assert_close(gradient[0], torch.autograd.functional.jacobian(readable, inner))
@@ -283,7 +294,11 @@ def test_catenary_by_descent():
 def test_chains_of_many_lengths_at_once():
     lengths = torch.tensor([2.1, 2.5, 3.0, 4.0, 6.0])
     path = minimize_path(
-        potential, torch.tensor([-1.0, 0]), torch.tensor([[1.0, 0]] * 5), constraints=[(length, lengths)]
+        potential,
+        torch.tensor([-1.0, 0]),
+        torch.tensor([[1.0, 0]] * 5),
+        constraints=[(length, lengths)],
+        nodes=100,
     )
     assert bool(path.converged.all())
     for i, L in enumerate(lengths.tolist()):
