@@ -45,6 +45,15 @@ def test_search_finds_a_word_from_a_file(book: Built, page: Page, words: str, wa
     assert wanted in {hit.split("#")[0] for hit in search(page, book, words)}
 
 
+def test_hits_show_the_passage_that_was_found(book: Built, page: Page) -> None:
+    for words in ("变分", "hanging chain"):
+        search(page, book, words)
+        passages = page.locator("ul.search li p.context")
+        passages.first.wait_for()
+        marked = page.locator("ul.search li p.context mark").all_inner_texts()
+        assert words in {text.lower() for text in marked}
+
+
 @pytest.mark.parametrize("words", ["量向词", "xylophone"])
 def test_search_finds_nothing_that_is_not_there(book: Built, page: Page, words: str) -> None:
     assert search(page, book, words) == []
