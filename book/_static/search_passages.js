@@ -18,10 +18,13 @@ document.addEventListener("DOMContentLoaded", () => {
     return line;
   }
 
-  new MutationObserver(() => {
+  function addPassages() {
     for (const hit of results.querySelectorAll("ul.search > li")) {
       const text = KEXUE_PAGES[hit.querySelector("a")?.getAttribute("href").replace(/\.html.*/, "")];
       if (text && !hit.querySelector(".context")) hit.append(passage(text));
     }
-  }).observe(results, { childList: true, subtree: true });
+  }
+
+  addPassages(); // hits may be there already
+  new MutationObserver(addPassages).observe(results, { childList: true, subtree: true });
 });

@@ -74,15 +74,16 @@ def words_of(doctree: nodes.document) -> str:
         nodes.math_block,
         nodes.comment,
     )
-    words = []
+    words: list[str] = []
+    block = None
     for text in doctree.findall(nodes.Text):
-        parent = text.parent
-        while parent is not None and not isinstance(parent, left_out):
-            parent = parent.parent
-        if parent is None:
-            words.append(text.astext())
-            if not isinstance(text.parent, nodes.Inline):
-                words.append(" ")
+        around = [text.parent]
+        while around[-1].parent is not None:
+            around.append(around[-1].parent)
+        if not any(isinstance(node, left_out) for node in around):
+            holder = next(node for node in around if not isinstance(node, nodes.Inline))
+            words.append(text.astext() if holder is block else f" {text.astext()}")
+            block = holder
     return re.sub(r"\s+", " ", "".join(words))
 
 
