@@ -277,7 +277,10 @@ def test_a_saddle_is_left():
     assert bool(inside.converged) and float(inside.value) == 0
     with pytest.warns(RuntimeWarning, match="1 of 1 problems did not converge"):
         beyond = minimize_path(oscillator, (0, 0), (3.2, 0))
-    assert not bool(beyond.converged)
+    assert not bool(beyond.converged) and float(beyond.value) < -1e6
+    # y' = ±1 is best here, and the straight line of slope 0 is a maximum with gradient zero.
+    tent = minimize_path(lambda x, y, dy: (dy**2 - 1) ** 2, (0, 0), (1, 0), nodes=51)
+    assert bool(tent.converged) and float(tent.value) < 0.01
 
 
 # -- constraints --
