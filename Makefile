@@ -28,14 +28,18 @@ lab: $(INSTALLED) ## open the chapters in JupyterLab
 run: $(INSTALLED) ## execute every chapter again and store its outputs
 	$(RUN) $(CHAPTERS)
 
+# Two workers with one thread each: two threads in each would wait for one another.
 test: lint ## the whole suite: style, types, package, chapters, book in a real browser
-	$(BIN)/pytest -n 2 --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout=300 \
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout=300 \
 		--nbval-sanitize-with tests/notebooks/sanitize.cfg tests kexue_lite notebooks
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy --no-error-summary
+
+seeds: $(INSTALLED) ## the stored experiments of the chapters again, three seeds each (about 10 minutes)
+	$(BIN)/python -m benchmarks.sgns_race --seeds 0 1 2
 
 bench: $(INSTALLED) ## the races against the programs a user would take instead (about 15 minutes)
 	$(BIN)/python -m benchmarks
