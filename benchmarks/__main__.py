@@ -1,0 +1,7 @@
+"""All races one after the other: ``python -m benchmarks``."""
+
+from benchmarks import sgns_race, svd_race
+
+if __name__ == "__main__":
+    svd_race.main([])
+    sgns_race.main([])
