@@ -1,7 +1,7 @@
 """The usual tests of word vectors, WordSim-353 and Google's analogies, on vectors from the documentation corpus.
 
-Both files are downloaded (or come from `KEXUE_DATA_MIRROR`), so chapter 4 does not run them: it shows what this command
-stored. Few of their words occur in manuals; the coverage is part of the result.
+Both files are downloaded (or come from `KEXUE_DATA_MIRROR`), so chapter 4 does not run them: it shows what
+this command stored. Few of their words occur in manuals; the coverage is part of the result.
 
     python -m benchmarks.word_similarity
 """
@@ -22,7 +22,7 @@ from kexue_lite.embeddings import WordVectors, cooccurrence, factorize_sgns, inf
 
 
 def measure() -> dict[str, Any]:
-    """Vectors from the whole corpus, window 5, d = 100, words of 5 occurrences or more; no option was tuned on these."""
+    """Vectors from the whole corpus; no option was tuned on these tests."""
     ratings, google = wordsim353(), analogy_questions()
     pairs = cooccurrence(documentation_corpus().documents, window=5, min_count=5, weights="shrinking")
     size = len(pairs.vocabulary)
@@ -45,8 +45,8 @@ def measure() -> dict[str, Any]:
         )
     return {
         "title": "The usual tests, on vectors from manuals",
-        "question": "What do vectors learned from documentation score on WordSim-353 (Spearman) and on Google's "
-        "analogies (share answered exactly)? Intervals of 95 %, and how many questions have all their words.",
+        "question": "What do vectors learned from documentation score on WordSim-353 (Spearman) and "
+        "on Google's analogies (share answered exactly)? Intervals of 95 %, and how many questions have all their words.",
         "rows": rows,
         "vocabulary": size,
         "settings": "d 100, window 5 shrinking, min_count 5, whole corpus, seed 0",
