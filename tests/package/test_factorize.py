@@ -59,7 +59,7 @@ def test_gradient_is_the_derivative_of_the_loss() -> None:
 
 
 def test_gradient_is_the_expectation_of_skip_grams() -> None:
-    """By enumeration: every pair (w,c) and every noise word, with its probability; autograd of their losses."""
+    """By enumeration: every pair (w,c) and every noise word, with its probability; then autograd."""
     pairs, k = toy(5), 3
     table, noise = table_for(pairs, 2), pairs.noise(0.75)
     W, C = (torch.tensor(t, requires_grad=True) for t in (table.vectors, table.contexts))
