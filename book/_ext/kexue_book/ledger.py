@@ -133,13 +133,13 @@ def _cards(at: FillOverviews, found: list[Chapter], words: dict[str, str]) -> st
     cards = []
     for chapter in found:
         counts = Counter(claim.verdict for claim in chapter.claims)
-        marks = " ".join(f"{mark} {counts[v]}" for v, mark in VERDICTS.items() if counts[v])
+        tally = " · ".join(f"{mark} {counts[v]} {v}" for v, mark in VERDICTS.items() if counts[v])
         cards.append(
             f'<a class="kexue-card" href="{at.link(chapter.docname)}">{_first_picture(chapter)}'
             f'<span class="kexue-card-number">Chapter {chapter.number}</span>'
             f'<span class="kexue-card-title">{html.escape(chapter.title)}</span>'
             f'<span class="kexue-card-line">{html.escape(words.get(chapter.number, ""))}</span>'
-            f'<span class="kexue-card-claims">claims: {marks}</span></a>'
+            f'<span class="kexue-card-claims">{tally}</span></a>'
         )
     return f'<div class="kexue-cards">{"".join(cards)}</div>'
 
