@@ -1,4 +1,4 @@
-"""The usual tests of word vectors, WordSim-353 and Google's analogies, on vectors from the documentation corpus.
+"""The usual tests of word vectors, WordSim-353 and Google's analogies, on vectors from manuals.
 
 Both files are downloaded (or come from `KEXUE_DATA_MIRROR`), so chapter 4 does not run them: it shows what
 this command stored. Few of their words occur in manuals; the coverage is part of the result.
@@ -45,8 +45,9 @@ def measure() -> dict[str, Any]:
         )
     return {
         "title": "The usual tests, on vectors from manuals",
-        "question": "What do vectors learned from documentation score on WordSim-353 (Spearman) and "
-        "on Google's analogies (share answered exactly)? Intervals of 95 %, and how many questions have all their words.",
+        "question": "What do vectors learned from documentation score on WordSim-353 (Spearman) and on "
+        "Google's analogies (share answered exactly)? Intervals of 95 %, and how many questions have all "
+        "their words.",
         "rows": rows,
         "vocabulary": size,
         "settings": "d 100, window 5 shrinking, min_count 5, whole corpus, seed 0",
