@@ -108,7 +108,7 @@ def documentation_corpus() -> Corpus:
     Built in seconds on first use, then read from the cache (`KEXUE_CACHE`). The cache is keyed on the
     versions of the libraries and on the code that reads them; a damaged file is built anew; a cache that
     cannot be written costs a warning and the time to build again. The same environment gives the same
-    corpus everywhere. See chapter 4, section 4.2.
+    corpus everywhere. See chapter 4, section 4.1.
 
     Returns
     -------
