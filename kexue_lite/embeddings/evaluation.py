@@ -79,6 +79,38 @@ def analogy_score(
     return _accuracy(total, sum(map(len, analogies.values())), parts)
 
 
+def paired_score(
+    units: tuple[np.ndarray, np.ndarray],
+    rows: tuple[Mapping[str, int], Mapping[str, int]],
+    analogies: Mapping[str, Sequence[Question]] | Sequence[Question],
+) -> Score:
+    """By how much the first table's share of right answers exceeds the second's, question by question.
+
+    Both answer the same questions, so only those that one of them alone gets right tell them apart: b by the
+    first, c by the second. The interval is Agresti and Min's (2005): Wald's, with half a question added to
+    each of the four cells.
+
+    Examples
+    --------
+    >>> units = np.eye(4), np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.1, 1.0]])
+    >>> rows = {"a": 0, "b": 1, "c": 2, "d": 3}
+    >>> paired_score(units, (rows, rows), [("a", "a", "b", "d")]).value
+    -1.0
+    """
+    parts = analogies.values() if isinstance(analogies, Mapping) else [analogies]
+    asked = [question for part in parts for question in part]
+    known = [q for q in asked if len(q) == 4 and all(word in table for table in rows for word in q)]
+    if not known:
+        raise ValueError(
+            f"analogies must have words of both vocabularies; none of the {len(asked)} questions has"
+        )
+    first, second = (_right(unit, table, known) for unit, table in zip(units, rows, strict=True))
+    b, c, n = int((first & ~second).sum()), int((second & ~first).sum()), len(known)
+    centre = (b - c) / (n + 2)
+    half = _Z95 * math.sqrt((b + c + 1) / (n + 2) - centre**2) / math.sqrt(n + 2)
+    return Score((b - c) / n, centre - half, centre + half, n, len(asked))
+
+
 def similarity_score(
     unit: np.ndarray, rows: Mapping[str, int], ratings: Sequence[Rating], *, seed: int = 0, draws: int = 2000
 ) -> Score:
@@ -135,7 +167,7 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
 def inflection_analogies(
     vocabulary: Sequence[str], *, rounds: int = 1, limit: int = 400
 ) -> dict[str, list[Question]]:
-    """Analogy questions mined from a vocabulary by rules of spelling: plot is to plots as axis is to axes.
+    """Analogy questions mined from a vocabulary by rules of spelling: plot is to plots as array is to arrays.
 
     A section is one inflection ("plural -s", "past -ed", ...). Its word pairs, both words in the
     vocabulary, are put in a fixed order that follows the vocabulary's; pair i is asked after pair i + s for

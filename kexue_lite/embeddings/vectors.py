@@ -23,8 +23,10 @@ from kexue_lite.embeddings.evaluation import (
     Evaluation,
     Question,
     Rating,
+    Score,
     analogy_score,
     inflection_analogies,
+    paired_score,
     similarity_score,
 )
 
@@ -200,6 +202,42 @@ class WordVectors:
             if similarities is None
             else similarity_score(self.unit, self._rows, similarities, seed=seed),
         )
+
+    def compare(
+        self,
+        other: WordVectors,
+        *,
+        analogies: Mapping[str, Sequence[Question]] | Sequence[Question] | None = None,
+    ) -> Score:
+        """Share of analogies answered, less that of `other`, with the 95 % interval of the paired difference.
+
+        An interval for each table alone is too wide to compare them: most questions are easy for both, or
+        hard for both. Here each question is asked of both (Agresti and Min 2005).
+
+        Parameters
+        ----------
+        other
+            Another table; questions with a word unknown to either are left out, and counted.
+        analogies
+            As for `evaluate`; `inflection_analogies` of this vocabulary if left out.
+
+        Raises
+        ------
+        TypeError
+            If `other` is no `WordVectors`.
+        ValueError
+            If no question has all its words in both vocabularies.
+
+        Examples
+        --------
+        >>> table = WordVectors([[1, 0], [1, 1], [0, 1], [0.1, 1]], ["king", "queen", "woman", "women"])
+        >>> table.compare(table, analogies=[("king", "queen", "woman", "women")]).value
+        0.0
+        """
+        if not isinstance(other, WordVectors):
+            raise TypeError(f"other must be WordVectors, got {type(other).__name__}")
+        questions = inflection_analogies(self.vocabulary) if analogies is None else analogies
+        return paired_score((self.unit, other.unit), (self._rows, other._rows), questions)
 
     def save_word2vec_format(self, path: str | os.PathLike[str], *, binary: bool = False) -> None:
         """Write the vectors in the format of the word2vec program, which gensim's `KeyedVectors` opens.

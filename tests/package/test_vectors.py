@@ -70,6 +70,44 @@ def test_evaluation_is_brute_force(table: WordVectors) -> None:
     assert sum(part.value * part.used for part in score.sections.values()) == pytest.approx(right)
 
 
+def test_a_comparison_counts_the_questions_that_one_table_alone_answers() -> None:
+    draw = np.random.default_rng(1)
+    vectors = draw.standard_normal((40, 6))
+    first, second = (WordVectors(vectors + 0.6 * draw.standard_normal((40, 6)), WORDS) for _ in range(2))
+    exact = WordVectors(vectors, WORDS)
+    questions: list[tuple[str, str, str, str]] = []
+    for _ in range(400):
+        a, b, c = (str(word) for word in draw.choice(WORDS, 3, replace=False))
+        questions.append((a, b, c, exact.analogy(a, b, c, count=1)[0][0]))
+    right = [
+        np.array([table.analogy(a, b, c, count=1)[0][0] == d for a, b, c, d in questions], float)
+        for table in (first, second)
+    ]
+    difference = right[0] - right[1]
+    compared = first.compare(second, analogies={"one": questions[:100], "two": questions[100:]})
+    assert compared.value == pytest.approx(difference.mean()) and compared.used == compared.asked == 400
+    drawn = difference[draw.integers(0, 400, (20_000, 400))].mean(
+        1
+    )  # bootstrap over questions, by brute force
+    np.testing.assert_allclose((compared.low, compared.high), np.percentile(drawn, [2.5, 97.5]), atol=0.006)
+    back = second.compare(first, analogies=questions)
+    np.testing.assert_allclose(
+        (back.value, back.low, back.high), (-compared.value, -compared.high, -compared.low)
+    )
+    same = first.compare(first, analogies=questions)
+    assert same.value == 0 and same.low == pytest.approx(-same.high) and same.high > 0
+
+
+def test_a_comparison_asks_only_what_both_know(table: WordVectors) -> None:
+    other = WordVectors(table.vectors[:30], WORDS[:30])
+    score = table.compare(other, analogies=[("w0", "w1", "w2", "w3"), ("w0", "w1", "w2", "w35")])
+    assert (score.used, score.asked) == (1, 2)
+    with pytest.raises(ValueError, match="both vocabularies"):
+        table.compare(other, analogies=[("w0", "w1", "w2", "w35")])
+    with pytest.raises(TypeError, match="other must be WordVectors"):
+        table.compare(table.vectors)  # type: ignore[arg-type]
+
+
 def test_unknown_words_lower_the_coverage_and_not_the_score(table: WordVectors) -> None:
     answer = table.analogy("w0", "w1", "w2", count=1)[0][0]
     score = table.evaluate(analogies=[("w0", "w1", "w2", answer), ("w0", "w1", "w2", "nowhere")]).analogies
