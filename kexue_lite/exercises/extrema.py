@@ -145,23 +145,31 @@ def exercise_1_6(answer: Any) -> bool:
 
 
 def exercise_1_7(answer: Any) -> bool:
-    """The half-distance at which the film y = cosh x stops being a minimum; within 1e-4.
+    """x of the right ring when the film y = cosh x, left ring at −1/2, stops being a minimum; within 1e-4.
 
     Examples
     --------
-    >>> exercise_1_7(0.6627434)
-    Exercise 1.7: not yet. That is measured in ring radii; here the neck is 1, so divide by it.
+    >>> exercise_1_7(0.5)
+    Exercise 1.7: not yet. That is the mirror image of the left ring: the film is a minimum well beyond it.
     False
     """
-    u = float(brentq(lambda v: v * math.tanh(v) - 1, 1, 2, xtol=1e-15))
+    left = -0.5
+
+    # The tangents at two conjugate points meet on the axis (Lindelöf): x − coth x is the same at both.
+    def miss(x: float) -> float:
+        return (x - 1 / math.tanh(x)) - (left - 1 / math.tanh(left))
+
+    right = float(brentq(miss, 1, 10, xtol=1e-14))
+    symmetric = float(brentq(lambda v: v * math.tanh(v) - 1, 1, 2, xtol=1e-15))
     return judge(
-        "1.7", answer, u, tolerance=1e-4,
+        "1.7", answer, right, tolerance=1e-4,
         mistakes=[
-            Mistake(u / math.cosh(u), "That is measured in ring radii; here the neck is 1, so divide by it."),
-            Mistake(2 * u, "That is the whole distance of the rings."),
-            Mistake(math.pi / 2, "That would be the oscillator's; the film's Q is not constant."),
+            Mistake(0.5, "That is the mirror image of the left ring: the film is a minimum well beyond it."),
+            Mistake(symmetric, "That is the symmetric pair of rings; here the left one stays at −1/2."),
+            Mistake(right - left, "That is the distance of the rings; the right one's x is asked."),
+            Mistake(math.pi - 0.5, "That would be the spring's half period; the film's Q is not constant."),
         ],
-        hint="Let a field leave x = −h and return at x = +h: `conjugate_points` with start = −h, and vary h.",
+        hint="Let a field leave the left ring: `conjugate_points` with start = −0.5.",
     )  # fmt: skip
 
 
