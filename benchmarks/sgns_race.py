@@ -6,7 +6,8 @@ occurrences or more, no subsampling, two threads. Both are judged by the same ex
 other tenth, with gensim's own noise distribution (numbers of tokens, not of pairs, to the power 0.75).
 Times include everything from lists of tokens to vectors; counting is also given apart. Each contender runs
 in a process of its own, in turns, and so does its peak memory; the rise over the memory that holds the
-corpus is reported.
+corpus is reported. Threads that wait for each other sleep (OMP_WAIT_POLICY=PASSIVE, for both contenders):
+where other work shares the cores, torch's threads otherwise burn most of the time in waiting loops.
 
 `factorize_sgns` runs twice for each seed: with its defaults, and at "equal time", with as many passes, and
 a penalty chosen for that, as fill gensim's time. Settings were chosen on a tenth of the *training*
@@ -24,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -104,7 +106,8 @@ def run(name: str, seed: int, passes: int | None = None, penalty: float = 0.0) -
         path = Path(folder) / "table.npz"
         command = [sys.executable, "-m", "benchmarks.sgns_race", "--contend", name, "--seeds", str(seed)]
         command += ["--into", str(path), "--penalty", str(penalty)]
-        subprocess.run(command + ([] if passes is None else ["--passes", str(passes)]), check=True)
+        command += [] if passes is None else ["--passes", str(passes)]
+        subprocess.run(command, check=True, env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"})
         told = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         stored = np.load(path)
         return WordVectors(stored["W"], told["vocabulary"], contexts=stored["C"]), told["cost"]
