@@ -29,10 +29,13 @@ class Cycloid:
         return self.radius * (t - np.sin(t)), self.radius * (1 - np.cos(t))
 
     def height(self, x: ArrayLike) -> np.ndarray:
-        """y at the abscissas x, by inverting x(θ) to 1e-14."""
-        wanted = np.atleast_1d(np.asarray(x, dtype=float))
-        theta = [brentq(lambda t, w=w: self.point(t)[0] - w, 0, 2 * math.pi, xtol=1e-14) for w in wanted]
-        return self.point(np.reshape(theta, np.shape(x)))[1]
+        """y at the abscissas x, by inverting x(θ) to 1e-14; ValueError outside the arch, 0 ≤ x ≤ 2πr."""
+        wanted = np.asarray(x, dtype=float)
+        arch = self.point(2 * math.pi)[0]
+        if not ((wanted >= 0) & (wanted <= arch)).all():  # NaN is not
+            raise ValueError(f"x must lie on the arch, from 0 to {arch:.6g}, got {wanted}")
+        theta = [brentq(lambda t, w=w: self.point(t)[0] - w, 0, 2 * math.pi, xtol=1e-14) for w in wanted.flat]
+        return self.point(np.reshape(theta, wanted.shape))[1]
 
 
 def brachistochrone(width: float, drop: float) -> Cycloid:
@@ -49,8 +52,11 @@ def brachistochrone(width: float, drop: float) -> Cycloid:
 
     Raises
     ------
+    TypeError
+        If one is no number.
     ValueError
-        If `width` is not positive or `drop` negative (a bead at rest does not climb), or one is not finite.
+        If `width` is not positive or `drop` negative (a bead at rest does not climb), one is not finite, or
+        `width` is below 1e-100 of the drop.
 
     See Also
     --------
@@ -66,17 +72,31 @@ def brachistochrone(width: float, drop: float) -> Cycloid:
         raise ValueError(
             f"drop must be at least 0 (a bead that starts at rest cannot end higher), got {drop}"
         )
-    if drop == 0:
+    if width < 1e-100 * drop:
+        raise ValueError(f"width must be at least 1e-100 of the drop, got {width} and {drop}")
+    if drop < 1e-30 * width:  # to the last bit a whole arch
         angle = 2 * math.pi
     else:
+        ratio = width / drop
 
         def miss(t: float) -> float:
-            return drop * (t - math.sin(t)) - width * (1 - math.cos(t))
+            return _less_sine(t) - ratio * 2 * math.sin(t / 2) ** 2
 
-        # Near 0 both terms are tiny and miss() loses its digits; θ ≈ 3 width/drop there brackets it well.
-        angle = brentq(miss, min(1.5 * width / drop, 1e-3), 2 * math.pi, xtol=1e-15)
-    radius = width / (angle - math.sin(angle))
+        # The ratio is θ/3 + O(θ³) and grows faster than that: θ lies below 3 width/drop.
+        angle = brentq(miss, min(1.0, ratio), min(3.001 * ratio, 2 * math.pi), xtol=1e-300, rtol=1e-15)
+    radius = width / _less_sine(angle)
     return Cycloid(radius, angle, angle * math.sqrt(radius))
+
+
+def _less_sine(t: float) -> float:
+    """t − sin t; by its series where the difference would lose digits."""
+    if abs(t) > 0.5:
+        return t - math.sin(t)
+    term = total = t**3 / 6
+    for k in range(4, 20, 2):
+        term *= -(t**2) / (k * (k + 1))
+        total += term
+    return total
 
 
 @dataclass(frozen=True)
@@ -126,9 +146,11 @@ def catenary(span: float, length: float) -> Catenary:
             f"length must exceed the span, got a chain of {length} for a span of {span}: it cannot reach"
         )
     ratio = length / span
-    u = brentq(
-        lambda u: math.sinh(u) / u - ratio, 1e-9, 2 * math.log(2 * ratio) + 3, xtol=1e-15
-    )  # u = span / 2a
+
+    def miss(u: float) -> float:  # u = span / 2a
+        return math.sinh(u) / u - ratio if u < 30 else u - math.log(2 * u) - math.log(ratio)
+
+    u = brentq(miss, 1e-9, 2 * math.log(2 * ratio) + 3, xtol=1e-15)
     return Catenary(span / 2 / u, span, length)
 
 
@@ -181,16 +203,19 @@ def catenoid(half_distance: float, *, radius: float = 1.0) -> Catenoid:
         return Catenoid((), (), 2 * math.pi * R**2)
 
     def miss(u: float) -> float:
-        return math.cosh(u) - u * R / h
+        return math.cosh(u) - u * R / h if u < 30 else u - math.log(2 * u) - math.log(R / h)
 
-    roots = [brentq(miss, 0, best, xtol=1e-15), brentq(miss, best, 2 * R / h + 2 * math.log(2 * R / h) + 3)]
+    roots = [brentq(miss, 0, best, xtol=1e-15), brentq(miss, best, 2 * math.log(2 * R / h) + 3, xtol=1e-15)]
     necks = tuple(h / u for u in roots)
     areas = tuple(math.pi * (2 * a * h + a**2 * math.sinh(2 * h / a)) for a in necks)
     return Catenoid(necks, areas, 2 * math.pi * R**2)
 
 
 def _number(name: str, value: float) -> float:
-    number = float(value)
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}: {value!r}") from error
     if not math.isfinite(number):
         raise ValueError(f"{name} must be finite, got {value}")
     return number

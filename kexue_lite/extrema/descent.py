@@ -51,12 +51,17 @@ class Problem:
         g = self.grid.nodes
         line = self.start[:, 1:] + self._rise() * (self.end - self.start)[:, 1:]
         if initial is not None:
-            given = torch.as_tensor(initial, dtype=line.dtype, device=line.device)
+            try:
+                given = torch.as_tensor(initial, dtype=line.dtype, device=line.device)
+            except (TypeError, ValueError, RuntimeError) as error:
+                raise TypeError(f"initial must hold numbers, got {type(initial).__name__}") from error
             if given.shape not in (line.shape, line.shape[1:]):
                 raise ValueError(
                     f"initial must have shape {tuple(line.shape[1:])} or {tuple(line.shape)}, "
                     f"got {tuple(given.shape)}"
                 )
+            if not bool(torch.isfinite(given).all()):
+                raise ValueError("initial must be finite, got NaN or infinity")
             inner = given.expand(line.shape)[:, 1:-1]
             line = torch.cat([line[:, :1], inner, line[:, -1:]], 1)
             candidates = [line]

@@ -49,7 +49,8 @@ def euler_lagrange(
     TypeError
         If an argument is no sympy expression, function of `variable` or symbol.
     ValueError
-        If a function appears neither in F nor in a constraint, or is listed twice.
+        If a function appears neither in F nor in a constraint, is listed twice, or appears at another
+        place than x (as in y(2x)); if F uses the name of a multiplier.
 
     See Also
     --------
@@ -94,6 +95,10 @@ def with_multipliers(lagrangian: Any, constraints: Any) -> sp.Expr:
         )
     total = expression("lagrangian", lagrangian)
     for i, integrand in enumerate(constraints, start=1):
+        if total.has(sp.Symbol(f"lambda_{i}")):
+            raise ValueError(
+                f"lagrangian must not contain lambda_{i}: that is the multiplier of constraints[{i - 1}]"
+            )
         total += sp.Symbol(f"lambda_{i}") * expression(f"constraints[{i - 1}]", integrand)
     return total
 
@@ -106,7 +111,7 @@ def expression(name: str, value: Any) -> sp.Expr:
         result = sp.sympify(value, strict=True)
     except sp.SympifyError as error:
         raise TypeError(f"{name} must be a sympy expression, got {type(value).__name__}") from error
-    if not isinstance(result, sp.Expr):
+    if not isinstance(result, sp.Expr) or getattr(result, "is_Matrix", False):
         raise TypeError(f"{name} must be a sympy expression, not {type(result).__name__}: {result}")
     if result.has(sp.nan, sp.zoo, sp.oo, -sp.oo):
         raise ValueError(f"{name} must be finite, got {result}")
@@ -133,5 +138,11 @@ def checked_functions(lagrangian: sp.Expr, functions: Any, variable: Any) -> lis
                 f"unknown function {y}: it occurs neither in the lagrangian nor in a constraint, so nothing "
                 f"determines it; the functions there are "
                 f"{sorted(map(str, lagrangian.atoms(AppliedUndef))) or 'none'}"
+            )
+        elsewhere = [f for f in lagrangian.atoms(AppliedUndef) if f.func == y.func and f != y]
+        if elsewhere or lagrangian.has(sp.Integral):
+            raise ValueError(
+                f"lagrangian must depend on {y} and its derivatives at {variable} alone, got "
+                f"{', '.join(map(str, elsewhere)) or 'an integral'}"
             )
     return listed

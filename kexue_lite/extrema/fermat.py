@@ -7,6 +7,8 @@ Source: Su Jianlin, article 1076 of kexue.fm (three points, both pulls and light
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -38,6 +40,8 @@ def fermat_point(points: ArrayLike, weights: ArrayLike | None = None) -> np.ndar
 
     Raises
     ------
+    TypeError
+        If something is no array of real numbers.
     ValueError
         If a shape is wrong, a value is NaN or infinite, a weight is negative, or all of them are 0.
 
@@ -52,8 +56,8 @@ def fermat_point(points: ArrayLike, weights: ArrayLike | None = None) -> np.ndar
     >>> fermat_point([(0, 0), (4, 0), (0, 3)], weights=[1, 1, 5])
     array([0., 3.])
     """
-    place, k = _checked(points, weights)
-    place, k = _merged(place, k)
+    place, k = _merged(*_checked(points, weights))
+    k = k / k.max()  # only their ratios matter
     if len(place) == 1:
         return place[0].copy()
     origin = place.mean(0)
@@ -88,7 +92,7 @@ def fermat_residual(point: ArrayLike, points: ArrayLike, weights: ArrayLike | No
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         As for `fermat_point`, or if `point` has another dimension.
 
     See Also
@@ -104,9 +108,11 @@ def fermat_residual(point: ArrayLike, points: ArrayLike, weights: ArrayLike | No
     0.0
     """
     place, k = _merged(*_checked(points, weights))
-    x = np.asarray(point, dtype=float)
+    x = _numbers("point", point)
     if x.shape != place.shape[1:]:
         raise ValueError(f"point must have shape {place.shape[1:]}, got {x.shape}")
+    if not np.isfinite(x).all():
+        raise ValueError("point must be finite, got NaN or infinity")
     return max(0.0, _excess(x, place, k))
 
 
@@ -182,13 +188,22 @@ def _merged(p: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return unique, np.bincount(index.ravel(), weights=k)
 
 
+def _numbers(name: str, values: Any) -> np.ndarray:
+    if hasattr(values, "detach"):  # a tensor, on any device
+        values = values.detach().cpu()
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be an array of real numbers, got {values!r:.60}: {error}") from error
+
+
 def _checked(points: ArrayLike, weights: ArrayLike | None) -> tuple[np.ndarray, np.ndarray]:
-    place = np.asarray(points, dtype=float)
+    place = _numbers("points", points)
     if place.ndim != 2 or place.size == 0:
         raise ValueError(f"points must have shape (n, d) with n and d at least 1, got {place.shape}")
     if not np.isfinite(place).all():
         raise ValueError("points must be finite, got NaN or infinity")
-    k = np.ones(len(place)) if weights is None else np.asarray(weights, dtype=float)
+    k = np.ones(len(place)) if weights is None else _numbers("weights", weights)
     if k.shape != (len(place),):
         raise ValueError(f"weights must have shape ({len(place)},), one for each point, got {k.shape}")
     if not np.isfinite(k).all() or (k < 0).any():

@@ -118,8 +118,12 @@ def minimize_path(
     first, last, single = _ends(start, end)
     if isinstance(nodes, bool) or not isinstance(nodes, int | np.integer) or nodes < 3:
         raise ValueError(f"nodes must be an integer of at least 3 (both ends and one between), got {nodes!r}")
-    if max_iterations < 1:
-        raise ValueError(f"max_iterations must be at least 1, got {max_iterations}")
+    if (
+        isinstance(max_iterations, bool)
+        or not isinstance(max_iterations, int | np.integer)
+        or max_iterations < 1
+    ):
+        raise ValueError(f"max_iterations must be an integer of at least 1, got {max_iterations!r}")
     if not callable(lagrangian):
         raise TypeError(f"lagrangian must be callable as F(x, y, dy), got {type(lagrangian).__name__}")
     bounds = _constraints(constraints, first)
@@ -146,7 +150,11 @@ def _ends(start: Any, end: Any) -> tuple[Tensor, Tensor, bool]:
     both = []
     for name, value in (("start", start), ("end", end)):
         try:
-            point = torch.as_tensor(value).detach().to(device=device, dtype=dtype)
+            # By way of numpy: torch would read a list of Python's floats in single precision.
+            given = value if isinstance(value, Tensor) else torch.from_numpy(np.array(value, dtype=float))
+            if given.is_complex():
+                raise TypeError("complex")
+            point = given.detach().to(device=device, dtype=dtype)
         except (TypeError, ValueError, RuntimeError) as error:
             raise TypeError(f"{name} must be numbers of shape (2,) or (batch, 2), got {value!r}") from error
         if point.ndim not in (1, 2) or point.shape[-1] != 2 or point.numel() == 0:
@@ -190,7 +198,10 @@ def _constraints(constraints: Any, like: Tensor) -> list[tuple[Lagrangian, Tenso
             raise TypeError(
                 f"constraints[{i}] must be a pair (G, c) with G callable as G(x, y, dy), got {pair!r}"
             )
-        c = torch.as_tensor(pair[1], dtype=like.dtype, device=like.device)
+        try:
+            c = torch.as_tensor(pair[1], dtype=like.dtype, device=like.device)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(f"constraints[{i}] must ask for a number, got {pair[1]!r}") from error
         if c.ndim > 1 or (c.ndim == 1 and len(c) != len(like)) or not bool(torch.isfinite(c).all()):
             raise ValueError(
                 f"constraints[{i}] must ask for a finite number or one for each problem, got {pair[1]!r}"

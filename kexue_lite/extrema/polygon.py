@@ -150,8 +150,8 @@ def call(F: Lagrangian, x: Tensor, y: Tensor, dy: Tensor) -> Tensor:
             f"lagrangian must return a torch tensor, got {type(value).__name__}; it is called with tensors "
             f"x, y, dy and must use torch functions, as in lambda x, y, dy: torch.sqrt(1 + dy**2)"
         )
-    if value.is_complex():
-        raise TypeError("lagrangian must return real numbers, got a complex tensor")
+    if not value.is_floating_point():
+        raise TypeError(f"lagrangian must return real floating-point numbers, got {value.dtype}")
     try:
         return value.expand(x.shape) if value.shape != x.shape else value
     except RuntimeError as error:

@@ -130,7 +130,8 @@ def conjugate_points(
     Returns
     -------
     numpy.ndarray
-        Of shape ``(k,)``, in rising order, all in (start, stop]; empty if the path is a minimum up to `stop`.
+        Of shape ``(k,)``, in rising order, all in (start, stop); empty if the path is a minimum up to `stop`.
+        Whether one that falls on `stop` itself is found is left to rounding.
 
     Raises
     ------
@@ -150,6 +151,10 @@ def conjugate_points(
     >>> conjugate_points(oscillator, y(x), x, path=sp.sin(2 * x), start=0, stop=4).round(6)
     array([1.570796, 3.141593])
     """
+    try:
+        start, stop = float(start), float(stop)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"start and stop must be numbers, got {start!r} and {stop!r}") from error
     if not (np.isfinite(start) and np.isfinite(stop) and start < stop):
         raise ValueError(f"start and stop must be finite with start < stop, got {start} and {stop}")
     P, Q = second_variation(lagrangian, function, variable)
