@@ -34,6 +34,7 @@ from scipy import optimize, sparse
 from torch import Tensor
 from tqdm import tqdm
 
+from kexue_lite.embeddings.arguments import finite, random_source, whole
 from kexue_lite.embeddings.counts import Cooccurrence
 from kexue_lite.embeddings.sgns import check_inputs, sgns_gradient, sgns_loss
 from kexue_lite.embeddings.vectors import WordVectors
@@ -125,16 +126,15 @@ def factorize_sgns(
     """
     check_inputs(cooccurrence, negatives)
     size = cooccurrence.counts.shape[0]
-    for name, value, most in (("dimensions", dimensions, size), ("passes", passes, None)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
-        if most is not None and value > most:
-            raise ValueError(f"{name} must be at most the size of the vocabulary, {most}, got {value}")
-    if isinstance(refine, bool) or not isinstance(refine, int | np.integer) or refine < 0:
-        raise ValueError(f"refine must be a whole number of at least 0, got {refine!r}")
-    if not (np.isfinite(penalty) and penalty >= 0):
-        raise ValueError(f"penalty must be a finite number of at least 0, got {penalty}")
-    generator = generator or torch.Generator().manual_seed(0)
+    whole("dimensions", dimensions)
+    if dimensions > size:
+        raise ValueError(f"dimensions must be at most the size of the vocabulary, {size}, got {dimensions}")
+    whole("passes", passes)
+    whole("refine", refine, least=0)
+    finite("penalty", penalty)
+    if penalty < 0:
+        raise ValueError(f"penalty must be at least 0, got {penalty}")
+    generator = random_source(generator)
     where = torch.device(device) if device is not None else generator.device
     product, kept = _precision(precision, where)
     noise = torch.as_tensor(cooccurrence.noise(exponent), dtype=kept, device=where)
@@ -149,7 +149,7 @@ def factorize_sgns(
     contexts.rows[:, 0] = -words.rows[:, 0]
     levels = list(_schedule(size, passes))
     work = sum(level * level * count for level, count in levels)
-    done = 0.0
+    done = 0
     with tqdm(total=sum(count for _, count in levels), disable=not progress, unit="pass") as bar:
         for level, count in levels:
             blocks = min(level, max(_BLOCKS, -(-level * level // _LARGEST_BLOCK)))
@@ -160,7 +160,7 @@ def factorize_sgns(
             for turn in range(count):
                 for block in range(blocks):
                     halves[turn % 2].step(block, 1 - done / work)
-                    done += level * level / blocks
+                done += level * level
                 bar.update()
     table = WordVectors(_numpy(words.rows), cooccurrence.vocabulary, contexts=_numpy(contexts.rows))
     return _refine(table, cooccurrence, negatives, exponent, penalty, refine) if refine else table
