@@ -8,6 +8,9 @@ CHAPTERS := $(sort $(wildcard notebooks/*.ipynb))
 BUILD := $(BIN)/jupyter-book build . --config _config.yml --toc _toc.yml --warningiserror --keep-going --quiet
 RUN := $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False
 
+# Threads that wait sleep: on a busy machine spinning ones make everything several times slower.
+export OMP_WAIT_POLICY := PASSIVE
+
 .DEFAULT_GOAL := help
 .PHONY: help book serve lab run seeds test lint bench clean
 
