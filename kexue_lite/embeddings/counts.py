@@ -25,6 +25,15 @@ from typing import Any, Literal
 import numpy as np
 from scipy import sparse
 
+from kexue_lite.embeddings.arguments import (
+    above_zero,
+    count_matrix,
+    different_words,
+    finite,
+    flatten,
+    whole,
+)
+
 Weights = Literal["uniform", "shrinking"]
 _STRETCH = 1 << 22  # tokens that one thread counts at a time: about 200 MB of keys at window 5
 _THREADS = 2
@@ -48,6 +57,8 @@ class Cooccurrence:
 
     Raises
     ------
+    TypeError
+        If `counts` does not hold real numbers, or a word is no string.
     ValueError
         If `counts` is not square, is empty, holds a NaN, an infinity or a negative number, or no positive
         one; or if `vocabulary` or `word_counts` does not fit it.
@@ -66,15 +77,22 @@ class Cooccurrence:
     weights: Weights = "uniform"
 
     def __post_init__(self) -> None:
-        counts = _matrix(self.counts)
+        counts = count_matrix(self.counts)
         size = counts.shape[0]
         words = list(self.vocabulary) if len(self.vocabulary) else [str(i) for i in range(size)]
+        for word in words:
+            if not isinstance(word, str):
+                raise TypeError(f"vocabulary must hold strings, got {type(word).__name__}: {word!r}")
+        words = [str(word) for word in words]  # numpy's strings are a class of their own
         if len(words) != size or len(set(words)) != size:
             raise ValueError(
                 f"vocabulary must hold one different word for each of the {size} rows of counts, "
                 f"got {len(words)} ({len(set(words))} different)"
             )
-        totals = counts.sum(axis=1) if self.word_counts is None else np.asarray(self.word_counts, float)
+        try:
+            totals = counts.sum(axis=1) if self.word_counts is None else np.asarray(self.word_counts, float)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"word_counts must hold {size} numbers: {error}") from error
         if totals.shape != (size,) or not np.isfinite(totals).all() or (totals < 0).any():
             raise ValueError(
                 f"word_counts must be {size} finite numbers of at least 0, got shape {totals.shape}"
@@ -107,12 +125,15 @@ class Cooccurrence:
         >>> Cooccurrence([[0, 16], [1, 0]]).noise(0.75)
         array([0.11..., 0.88...])
         """
-        if not np.isfinite(exponent):
-            raise ValueError(f"exponent must be finite, got {exponent}")
+        finite("exponent", exponent)
         marginal = self.context_marginal
         powers = np.zeros_like(marginal)
-        np.power(marginal, exponent, out=powers, where=marginal > 0)
-        return powers / powers.sum()
+        with np.errstate(over="ignore", under="ignore"):
+            np.power(marginal, exponent, out=powers, where=marginal > 0)
+        total = powers.sum()
+        if not 0 < total < np.inf:
+            raise ValueError(f"exponent must leave the powers of the counts finite, got {exponent}")
+        return powers / total
 
 
 def cooccurrence(
@@ -166,14 +187,14 @@ def cooccurrence(
            [2., 0., 1.],
            [0., 1., 0.]])
     """
-    _whole("window", window)
-    _whole("min_count", min_count)
-    if weights not in ("uniform", "shrinking"):
-        raise ValueError(f"weights must be 'uniform' or 'shrinking', got {weights!r}")
-    tokens, lengths = _flatten(sentences)
+    _check_options(window, min_count, weights)
+    tokens, lengths = flatten(sentences)
     number: defaultdict[str, int] = defaultdict()
     number.default_factory = number.__len__  # a word met for the first time gets the next number
-    ids = np.fromiter(map(number.__getitem__, tokens), np.int32, len(tokens))
+    try:
+        ids = np.fromiter(map(number.__getitem__, tokens), np.int32, len(tokens))
+    except TypeError as error:
+        raise TypeError(f"sentences must hold strings as tokens: {error}") from error
     frequency, seen = np.bincount(ids), list(number)
     if vocabulary is None:
         order = np.argsort(-frequency, kind="stable")
@@ -184,7 +205,7 @@ def cooccurrence(
                 f"got {len(tokens):,} tokens, {len(seen):,} different"
             )
     else:
-        words = _words(vocabulary)
+        words = different_words(vocabulary)
     for word in words:
         if not isinstance(word, str):
             raise TypeError(f"sentences must hold strings as tokens, got {type(word).__name__}: {word!r}")
@@ -262,6 +283,7 @@ def cooccurrence_by_loop(
     array([[1., 2.],
            [2., 0.]])
     """
+    _check_options(window, min_count, weights)
     corpus = [list(sentence) for sentence in sentences]
     frequency = Counter(chain.from_iterable(corpus))
     words = [word for word, count in frequency.most_common() if count >= min_count]
@@ -319,8 +341,7 @@ def pmi(
     """
     if not isinstance(cooccurrence, Cooccurrence):
         raise TypeError(f"cooccurrence must be a Cooccurrence, got {type(cooccurrence).__name__}")
-    if not (np.isfinite(shift) and shift > 0):
-        raise ValueError(f"shift must be a positive number, got {shift}")
+    above_zero("shift", shift)
     counts = cooccurrence.counts
     row = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
     expected = cooccurrence.word_marginal[row] * cooccurrence.noise(exponent)[counts.indices]
@@ -334,46 +355,8 @@ def pmi(
     return result
 
 
-def _flatten(sentences: Iterable[Sequence[str]]) -> tuple[list[str], list[int]]:
-    wanted = "sentences must be lists of tokens, such as [['two', 'words'], ...]"
-    if isinstance(sentences, str | bytes):
-        raise TypeError(f"{wanted}; got one text: split it first")
-    tokens: list[str] = []
-    lengths: list[int] = []
-    for sentence in sentences:
-        if isinstance(sentence, str | bytes) or not isinstance(sentence, Iterable):
-            raise TypeError(
-                f"{wanted}; got {type(sentence).__name__} {sentence!r:.60} where a list should be"
-            )
-        before = len(tokens)
-        tokens.extend(sentence)
-        lengths.append(len(tokens) - before)
-    if not tokens:
-        raise ValueError(f"{wanted}; got {len(lengths)} of them without a single token")
-    return tokens, lengths
-
-
-def _words(vocabulary: Sequence[str]) -> list[str]:
-    if isinstance(vocabulary, str) or not len(vocabulary) or len(set(vocabulary)) != len(vocabulary):
-        raise ValueError("vocabulary must be a list of different words, at least one")
-    return list(vocabulary)
-
-
-def _whole(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
-
-
-def _matrix(counts: Any) -> sparse.csr_array:
-    matrix = sparse.csr_array(counts, dtype=float)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape[0] == 0:
-        raise ValueError(f"counts must have shape (V, V) with V at least 1, got {matrix.shape}")
-    if not np.isfinite(matrix.data).all():
-        raise ValueError("counts must be finite, got NaN or infinity among them")
-    if (matrix.data < 0).any():
-        raise ValueError(f"counts must be at least 0, got {matrix.data.min():g} among them")
-    matrix.eliminate_zeros()
-    matrix.sort_indices()
-    if matrix.nnz == 0:
-        raise ValueError("counts must hold at least one pair, got zeros alone")
-    return matrix
+def _check_options(window: Any, min_count: Any, weights: Any) -> None:
+    whole("window", window)
+    whole("min_count", min_count)
+    if weights not in ("uniform", "shrinking"):
+        raise ValueError(f"weights must be 'uniform' or 'shrinking', got {weights!r}")

@@ -124,7 +124,11 @@ def similarity_score(
     1.0
     """
     ratings = list(ratings)
-    if any(len(entry) != 3 or not math.isfinite(float(entry[2])) for entry in ratings):
+    try:
+        good = all(len(entry) == 3 and math.isfinite(float(entry[2])) for entry in ratings)
+    except (TypeError, ValueError):
+        good = False
+    if not good:
         raise ValueError("similarities must be triples (word, word, finite rating)")
     known = [(rows[a], rows[b], float(r)) for a, b, r in ratings if a in rows and b in rows]
     if len(known) < 3:
@@ -133,6 +137,11 @@ def similarity_score(
         )
     first, second = (np.array([entry[k] for entry in known]) for k in (0, 1))
     cosine, rating = (unit[first] * unit[second]).sum(1), np.array([entry[2] for entry in known])
+    if np.ptp(cosine) == 0 or np.ptp(rating) == 0:
+        raise ValueError(
+            f"similarities must have ratings, and cosines, that differ: a constant has no ranks; got "
+            f"{len(known)} pairs of known words"
+        )
     value = float(stats.spearmanr(cosine, rating).statistic)
     picks = np.random.default_rng(seed).integers(0, len(known), (draws, len(known)))
     # Spearman's correlation is Pearson's of the ranks, so all draws are ranked and correlated at once.
@@ -276,7 +285,7 @@ def _right(unit: np.ndarray, rows: Mapping[str, int], questions: Sequence[Questi
     if len(questions) == 0:
         raise ValueError("analogies must hold at least one question in each section, got an empty one")
     for question in questions:
-        if isinstance(question, str) or len(question) != 4:
+        if isinstance(question, str) or not hasattr(question, "__len__") or len(question) != 4:
             raise ValueError(f"analogies must be quadruples of words, got {question!r}")
     known = np.array([[rows[word] for word in q] for q in questions if all(word in rows for word in q)], int)
     right = np.zeros(len(known), bool)

@@ -21,6 +21,7 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from kexue_lite.embeddings.arguments import above_zero
 from kexue_lite.embeddings.counts import Cooccurrence
 from kexue_lite.embeddings.vectors import WordVectors
 
@@ -177,5 +178,4 @@ def check_inputs(cooccurrence: Any, negatives: Any) -> None:
     """Raise unless there are counts and a positive k."""
     if not isinstance(cooccurrence, Cooccurrence):
         raise TypeError(f"cooccurrence must be a Cooccurrence, got {type(cooccurrence).__name__}")
-    if not (np.isfinite(negatives) and negatives > 0):
-        raise ValueError(f"negatives must be a positive number, got {negatives}")
+    above_zero("negatives", negatives)

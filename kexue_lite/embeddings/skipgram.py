@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from kexue_lite.embeddings.arguments import above_zero, finite, flatten, random_source, whole
 from kexue_lite.embeddings.vectors import WordVectors
 
 _BATCH = 256  # centres per update, at most
@@ -211,15 +212,16 @@ def _train(
 ) -> WordVectors:
     options = {"dimensions": dimensions, "window": window, "min_count": min_count, "negatives": negatives}
     for name, value in {**options, "epochs": epochs}.items():
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
-    if not 0 < learning_rate < float("inf") or not np.isfinite(exponent):
-        raise ValueError(f"learning_rate must be positive, exponent finite; got {learning_rate}, {exponent}")
-    generator = generator or torch.Generator().manual_seed(0)
+        whole(name, value)
+    above_zero("learning_rate", learning_rate)
+    finite("exponent", exponent)
+    generator = random_source(generator)
     words, ids, sentence = _encode(sentences, min_count, generator.device)
     V = len(words)
     frequency = torch.bincount(ids, minlength=V).double()
     noise = frequency**exponent
+    if not 0 < float(noise.sum()) < float("inf"):
+        raise ValueError(f"exponent must leave the powers of the counts finite, got {exponent}")
     # All pairs of a batch move their rows from the same place. With few words, or one very frequent word, a
     # large batch would move one row hundreds of times at once and diverge: so two centres for each word.
     batch = int((2 * len(ids) / frequency.max()).clamp(1, _BATCH))
@@ -263,15 +265,18 @@ def _batches(centre: Tensor, context: Tensor, size: int) -> Iterator[tuple[int, 
 def _encode(
     sentences: Sequence[Sequence[str]], min_count: int, device: torch.device
 ) -> tuple[list[str], Tensor, Tensor]:
-    if isinstance(sentences, str) or any(isinstance(sentence, str) for sentence in sentences):
-        raise TypeError("sentences must be lists of tokens, such as [['two', 'words'], ...]; got a text")
-    frequency = Counter(chain.from_iterable(sentences))
+    tokens, lengths = flatten(sentences)
+    try:
+        frequency = Counter(tokens)
+    except TypeError as error:
+        raise TypeError(f"sentences must hold strings as tokens: {error}") from error
     words = [word for word, count in frequency.most_common() if count >= min_count]
     if len(words) < 2:
         raise ValueError(
             f"sentences must hold at least two words that occur min_count={min_count} times; got {len(words)}"
         )
     row = {word: i for i, word in enumerate(words)}
-    kept = [(row[token], s) for s, sentence in enumerate(sentences) for token in sentence if token in row]
-    ids, number = torch.tensor(kept, device=device).T.contiguous()
-    return words, ids, number
+    ids = np.array([row.get(token, -1) for token in tokens])
+    number = np.repeat(np.arange(len(lengths)), lengths)
+    known = ids >= 0
+    return words, torch.from_numpy(ids[known]).to(device), torch.from_numpy(number[known]).to(device)

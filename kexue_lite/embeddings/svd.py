@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from kexue_lite.embeddings.arguments import finite, random_source, whole
 from kexue_lite.embeddings.counts import Cooccurrence, pmi
 from kexue_lite.embeddings.vectors import WordVectors
 
@@ -83,12 +84,13 @@ def truncated_svd(
     A, At = _operator(matrix)
     m, n = A.shape
     _whole("rank", rank, min(m, n), f"the smaller side of {(m, n)}")
+    finite("tolerance", tolerance)
     if not tolerance >= 1e-14:
         raise ValueError(f"tolerance must be at least 1e-14, got {tolerance}")
     if min(m, n) <= max(300, 4 * rank):
         return _dense(A, rank)
     block = max(4, min(12, rank))  # larger ones need more columns in all, smaller ones more passes
-    generator = generator or torch.Generator().manual_seed(0)
+    generator = random_source(generator)
     start = torch.randn(n, block, generator=generator, dtype=torch.float64).to(A.device)
     right, left = _Basis(n, start), _Basis(m, start)
     V, _ = right.extend(start)
@@ -164,6 +166,7 @@ def svd_vectors(
         raise TypeError(f"cooccurrence must be a Cooccurrence, got {type(cooccurrence).__name__}")
     size = len(cooccurrence.vocabulary)
     _whole("dimensions", dimensions, size, "the size of the vocabulary")
+    finite("power", power)
     if not 0 <= power <= 1:
         raise ValueError(f"power must lie in [0, 1], got {power}")
     M = pmi(cooccurrence, shift=shift, exponent=exponent, positive=positive)
@@ -216,9 +219,8 @@ def linear_autoencoder(
     M = A.to_dense() if A.layout != torch.strided else A
     m, n = M.shape
     _whole("width", width, min(m, n), f"the smaller side of {(m, n)}")
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps}")
-    generator = generator or torch.Generator().manual_seed(0)
+    whole("steps", steps)
+    generator = random_source(generator)
     E = torch.randn(n, int(width), generator=generator, dtype=torch.float64).to(M.device)
     losses: list[float] = []
     for _ in range(steps):

@@ -83,6 +83,7 @@ class WordVectors:
         for word in words:
             if not isinstance(word, str):
                 raise TypeError(f"vocabulary must hold strings, got {type(word).__name__}: {word!r}")
+        words = tuple(map(str, words))  # numpy's strings are a class of their own
         rows = {word: row for row, word in enumerate(words)}
         if len(rows) != len(words):
             twice = next(word for row, word in enumerate(words) if rows[word] != row)
@@ -125,8 +126,15 @@ class WordVectors:
     @cached_property
     def unit(self) -> np.ndarray:
         """The rows scaled to length 1, shape ``(V, d)``; a row of zeros stays so, similar to nothing."""
-        length = np.linalg.norm(self.vectors, axis=1, keepdims=True)
-        return self.vectors / np.where(length > 0, length, 1)
+        rows = self.vectors
+        with np.errstate(over="ignore", under="ignore"):
+            length = np.linalg.norm(rows, axis=1, keepdims=True)
+        safe = (length > np.finfo(length.dtype).tiny ** 0.5) & np.isfinite(length)
+        if not safe.all():  # squares left the range of the numbers: such rows are brought to size first
+            size = np.abs(rows).max(1, keepdims=True)
+            rows = np.where(safe, rows, rows / np.where(size > 0, size, 1))
+            length = np.linalg.norm(rows, axis=1, keepdims=True)
+        return rows / np.where(length > 0, length, 1)
 
     def similarity(self, first: str, second: str) -> float:
         """Cosine of the vectors of two words.
@@ -252,7 +260,8 @@ class WordVectors:
         Raises
         ------
         ValueError
-            If a word is empty or contains white space, which the format cannot hold.
+            If a word is empty or contains white space, or a number exceeds single precision: the format
+            cannot hold them.
         OSError
             If the file cannot be written.
         """
@@ -262,7 +271,10 @@ class WordVectors:
                     f"vocabulary must hold words without white space for this format, got {word!r}"
                 )
         path = Path(path)
-        single = self.vectors.astype("<f4")
+        with np.errstate(over="ignore"):
+            single = self.vectors.astype("<f4")
+        if not np.isfinite(single).all():
+            raise ValueError("vectors must fit into single precision for this format, got a larger number")
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -289,12 +301,18 @@ class WordVectors:
 
 def _table(name: str, values: Any, words: int) -> np.ndarray:
     if hasattr(values, "detach"):  # a tensor, on any device
-        values = values.detach().cpu().numpy()
-    table = np.asarray(values)
+        values = values.detach().cpu()
+        values = (values.float() if values.is_floating_point() and values.itemsize < 4 else values).numpy()
+    try:
+        table = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} must have shape (V, d): {error}") from error
     if table.dtype.kind not in "fiu":
         raise TypeError(f"{name} must hold real numbers, got {table.dtype}")
     if table.dtype.kind != "f":
         table = table.astype(float)
+    if table.itemsize < 4:
+        table = table.astype(np.float32)  # half precision cannot add up the squares of a row
     if table.ndim != 2 or table.shape[0] != words or table.size == 0:
         raise ValueError(
             f"{name} must have shape (V, d) with one row for each of the {words} words and d at least 1, "
