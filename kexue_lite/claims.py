@@ -166,6 +166,8 @@ def conditional(
     bound = _Bound.of(at_least, at_most, equals, tolerance)
     _text("condition", condition)
     without = _scalar("without", without)
+    if isinstance(without, float) and math.isnan(without):
+        raise ValueError("without must be a number that misses the bound; NaN was not measured at all")
     if bound.met_by(without):
         raise ClaimError(
             f"claim {name!r} failed: it holds without its condition too ({condition}): {without} {bound}"
@@ -275,6 +277,8 @@ class _Bound:
         low, high, slack = (None if v is None else _number(k, v) for k, v in numbers_)
         if low is not None and high is not None and low > high:
             raise ValueError(f"at_least must not exceed at_most, got {at_least} and {at_most}")
+        if any(v is not None and math.isinf(v) for v in (low, high, slack)):
+            raise ValueError("a bound must be finite: an infinite one is met by every number")
         if slack is not None and slack < 0:
             raise ValueError(f"tolerance must be at least 0, got {tolerance}")
         exact = None if equals is None else _scalar("equals", equals)

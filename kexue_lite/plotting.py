@@ -153,13 +153,14 @@ def animate(
     Animation of 5 frames: A dot walks up the diagonal.
     """
     _need_words(alt, caption)
-    if frames < 2:
-        raise ValueError(f"frames must be at least 2, got {frames}")
+    if isinstance(frames, bool) or not isinstance(frames, int) or frames < 2:
+        raise ValueError(f"frames must be at least 2, got {frames!r}")
     with mpl.rc_context(_STYLE):
         drawing = Figure(figsize=(width, height))
         update = draw(drawing.subplots(rows, columns, **subplots))
         _need_labels(drawing)
-        update(0)
+        if not update(0):
+            raise ValueError("draw must return a function that returns the artists that move, got none")
         drawing.draw_without_rendering()
         drawing.set_layout_engine(
             "none"
@@ -224,7 +225,7 @@ def image_grid(
     if not np.isfinite(batch).all():
         raise ValueError("images must be finite, got NaN or infinity")
     N, H, W = batch.shape[:3]
-    across = columns or int(np.ceil(np.sqrt(N)))
+    across = int(np.ceil(np.sqrt(N))) if columns is None else columns
     if across < 1 or gap < 0:
         raise ValueError(f"columns must be at least 1 and gap at least 0, got {columns} and {gap}")
     down = -(-N // across)
@@ -281,8 +282,10 @@ def themed(svg: str, prefix: str) -> str:
     >>> themed('<g id="a" style="fill: #0072b2"/><use href="#a"/>', "f1")
     '<g id="f1-a" style="fill: var(--kexue-blue, #0072b2)"/><use href="#f1-a"/>'
     """
-    # matplotlib's rule for every element of the drawing would hold for the whole page: its root says the same.
-    rule = re.compile(r"<defs>\s*<style[^>]*>\*\{stroke-linejoin: round; stroke-linecap: butt\}</style>\s*</defs>\s*")
+    # matplotlib's rule for every element of the drawing would hold for the whole page: the root says it.
+    rule = re.compile(
+        r"<defs>\s*<style[^>]*>\*\{stroke-linejoin: round; stroke-linecap: butt\}</style>\s*</defs>\s*"
+    )
     if rule.search(svg):
         svg = rule.sub("", svg).replace("<svg ", '<svg stroke-linejoin="round" stroke-linecap="butt" ', 1)
     svg = re.sub(r'\bid="', f'id="{prefix}-', svg)

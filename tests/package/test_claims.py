@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -137,3 +138,16 @@ def test_the_table_has_a_row_for_each_claim_and_counts_verdicts() -> None:
     assert repr(table) == "1 confirmed, 1 conditional, 0 refuted"
     rows = table._repr_html_()
     assert rows.count("<tr class=") == 2 and "first, measured again" in rows
+
+
+@pytest.mark.parametrize(
+    "bound", [{"at_least": -math.inf}, {"at_most": math.inf}, {"equals": 1, "tolerance": math.inf}]
+)
+def test_a_bound_that_everything_meets_is_none(bound):
+    with pytest.raises(ValueError, match="bound must be finite"):
+        claims.check("n", "s", 1.0, **bound)
+
+
+def test_what_was_not_measured_does_not_show_that_a_condition_is_needed():
+    with pytest.raises(ValueError, match="without must be a number"):
+        claims.conditional("n", "s", 1.0, condition="c", without=math.nan, at_least=0)

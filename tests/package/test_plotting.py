@@ -184,3 +184,23 @@ def test_themed_picture_brings_no_rule_for_the_page(shown: list[dict[str, str]])
     root = ET.fromstring(themed(svg, "f"))
     assert "<style" not in themed(svg, "f")
     assert (root.get("stroke-linejoin"), root.get("stroke-linecap")) == ("round", "butt")
+
+
+@pytest.mark.parametrize("frames", [1, 2.5, "two", True])
+def test_an_animation_needs_frames(frames):
+    with pytest.raises(ValueError, match="frames must be"):
+        plotting.animate(lambda axes: lambda i: [], frames, alt="a", caption="c")
+
+
+def test_an_animation_in_which_nothing_moves():
+    def draw(axes):
+        axes.set(xlabel="x", ylabel="y")
+        return lambda i: []
+
+    with pytest.raises(ValueError, match="artists that move"):
+        plotting.animate(draw, 3, alt="a", caption="c")
+
+
+def test_a_grid_of_no_columns():
+    with pytest.raises(ValueError, match="columns must be at least 1"):
+        plotting.image_grid(Figure().subplots(), np.zeros((3, 4, 4)), columns=0)
