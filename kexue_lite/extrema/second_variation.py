@@ -177,11 +177,8 @@ def conjugate_points(
     def zero(t: float, state: np.ndarray) -> float:
         return float(state[0])
 
-    sign = (
-        1.0 if float(p((start + stop) / 2)) > 0 else -1.0
-    )  # P < 0: a maximum is tested, η still starts upwards
     solution = solve_ivp(
-        slope, (start, stop), [0.0, sign], method="DOP853", events=zero, rtol=1e-10, atol=1e-13,
+        slope, (start, stop), [0.0, 1.0], method="DOP853", events=zero, rtol=1e-10, atol=1e-13,
         max_step=(stop - start) / 50,
     )  # fmt: skip
     assert solution.t_events is not None
