@@ -13,6 +13,7 @@ from kexue_lite.embeddings import (
     factorize_sgns,
     linear_autoencoder,
     pmi,
+    sgns_gradient,
     sgns_loss,
     skip_gram,
     svd_vectors,
@@ -154,3 +155,11 @@ def test_a_loss_needs_a_positive_number_of_negatives():
     table = WordVectors(np.ones((4, 2)), PAIRS.vocabulary, np.ones((4, 2)))
     with pytest.raises(TypeError, match="negatives must be a number"):
         sgns_loss(table, PAIRS, negatives="five")
+
+
+def test_refinement_with_a_penalty_ends_where_its_gradient_vanishes():
+    table = factorize_sgns(PAIRS, dimensions=2, negatives=1, penalty=2.0, refine=2000)
+    slopes = sgns_gradient(table, PAIRS, negatives=1)
+    for rows, slope in zip((table.vectors, table.contexts), slopes, strict=True):
+        np.testing.assert_allclose(slope + 2.0 / PAIRS.total * rows, 0, atol=1e-8)
+        assert np.abs(rows).max() > 0.1
