@@ -43,6 +43,7 @@ lint: $(INSTALLED)
 
 seeds: $(INSTALLED) ## the stored experiments of the chapters again, three seeds each (about 10 minutes)
 	$(BIN)/python -m benchmarks.sgns_race --seeds 0 1 2
+	$(BIN)/python -m benchmarks.yardsticks --seeds 0 1 2
 
 bench: $(INSTALLED) ## the races against the programs a user would take instead (about 15 minutes)
 	$(BIN)/python -m benchmarks
