@@ -81,14 +81,19 @@ def in_turns(
 
 def circumstances(*, code: Sequence[ModuleType], packages: Sequence[str]) -> dict[str, Any]:
     """Machine, versions, date, load, and the hash of the code that was measured."""
-    sources = sorted(Path(str(module.__file__)).read_bytes() for module in code)
     return {
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.system()},
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
         "date": datetime.now(UTC).date().isoformat(),
         "load_before": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
-        "code": hashlib.sha256(b"".join(sources)).hexdigest()[:16],
+        "code": fingerprint(code),
     }
+
+
+def fingerprint(code: Sequence[ModuleType]) -> str:
+    """Hash of the source of these modules: a stored result whose code has changed since is stale."""
+    sources = sorted(Path(str(module.__file__)).read_bytes() for module in code)
+    return hashlib.sha256(b"".join(sources)).hexdigest()[:16]
 
 
 def _processor() -> str:

@@ -44,6 +44,7 @@ from kexue_lite.embeddings import Cooccurrence, WordVectors, cooccurrence, facto
 
 WINDOW, MIN_COUNT, DIMENSIONS, NEGATIVES, EXPONENT, EPOCHS, THREADS = 5, 5, 100, 5, 0.75, 5, 2
 DEFAULT_PASSES, EQUAL_TIME_PENALTY = 4, 8.0
+CODE = (counts_module, factorize_module, sgns_module)
 Trained = tuple[WordVectors, dict[str, float]]  # the table and what it cost
 
 
@@ -133,9 +134,7 @@ def judge(
 
 def race(seeds: list[int]) -> dict[str, Any]:
     """All contenders for all seeds, in turns."""
-    about = harness.circumstances(
-        code=[counts_module, factorize_module, sgns_module], packages=("torch", "numpy", "scipy", "gensim")
-    )
+    about = harness.circumstances(code=CODE, packages=("torch", "numpy", "scipy", "gensim"))
     try:
         ratings = wordsim353()
     except OSError:

@@ -19,12 +19,13 @@ from benchmarks import harness
 from kexue_lite.data import documentation_corpus
 from kexue_lite.embeddings import cooccurrence, pmi, truncated_svd
 
+CODE = (svd_module,)
 RANK, TOLERANCE = 100, 1e-9
 
 
 def race(repeat: int) -> dict[str, Any]:
     """Times in turns, and how far the two answers are apart."""
-    about = harness.circumstances(code=[svd_module], packages=("torch", "numpy", "scipy"))
+    about = harness.circumstances(code=CODE, packages=("torch", "numpy", "scipy"))
     matrix = pmi(cooccurrence(documentation_corpus().documents, weights="shrinking"), shift=5, positive=True)
     answers: dict[str, Any] = {}
 

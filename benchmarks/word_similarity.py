@@ -20,6 +20,8 @@ from benchmarks import harness
 from kexue_lite.data import analogy_questions, documentation_corpus, wordsim353
 from kexue_lite.embeddings import WordVectors, cooccurrence, factorize_sgns, inflection_analogies, svd_vectors
 
+CODE = (counts_module, evaluation_module, factorize_module, svd_module)
+
 
 def measure() -> dict[str, Any]:
     """Vectors from the whole corpus; no option was tuned on these tests."""
@@ -57,8 +59,7 @@ def measure() -> dict[str, Any]:
 
 def main() -> None:
     """Measure and store."""
-    modules = (counts_module, evaluation_module, factorize_module, svd_module)
-    about = harness.circumstances(code=modules, packages=("torch", "numpy", "scipy"))
+    about = harness.circumstances(code=CODE, packages=("torch", "numpy", "scipy"))
     result = measure() | about
     print(harness.markdown(result["rows"]))
     print(harness.store("word_similarity", result).name)

@@ -34,6 +34,7 @@ from kexue_lite.embeddings import (
     truncated_svd,
 )
 
+CODE = (counts_module, evaluation_module, factorize_module, svd_module)
 DIMENSIONS, NEGATIVES, MIN_COUNT, LEVELS = 100, 5, 40, (0.0, 2.0, 3.0, 4.0)
 
 
@@ -96,8 +97,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     seeds = parser.parse_args(arguments).seeds
-    modules = [counts_module, evaluation_module, factorize_module, svd_module]
-    about = harness.circumstances(code=modules, packages=("torch", "numpy", "scipy"))
+    about = harness.circumstances(code=CODE, packages=("torch", "numpy", "scipy"))
     result = {
         "title": "SVD or word2vec: two yardsticks, three splits",
         "question": "Which vectors lose less by word2vec's measure on unseen text, and which answer more "
