@@ -140,7 +140,11 @@ def chnsenticorp(path: PathLike | None = None, *, seed: int = 0) -> tuple[Texts,
 
 
 def _text(path: PathLike | None, name: str) -> str:
-    return Path(path or fetch(name)).read_text(encoding="utf-8-sig")
+    file = Path(path or fetch(name))
+    text = file.read_text(encoding="utf-8-sig")
+    if not text.strip():
+        raise ValueError(f"{file.name} is empty: it must hold text")
+    return text
 
 
 def _tab_separated(text: str) -> Texts:

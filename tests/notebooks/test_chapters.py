@@ -27,7 +27,13 @@ def outputs(path: Path) -> list[nbformat.NotebookNode]:
 
 
 def test_there_are_chapters() -> None:
-    assert {"01_extrema", "04_svd_word2vec"} <= {path.stem for path in CHAPTERS}
+    assert [path.stem for path in CHAPTERS] == [
+        "01_extrema",
+        "02_classifiers",
+        "03_networks",
+        "04_svd_word2vec",
+        "05_gradients",
+    ]
 
 
 @each_chapter

@@ -334,3 +334,12 @@ def test_a_malformed_file_is_refused(tmp_path: Path, loader: object, content: st
     (tmp_path / "file").write_text(content)
     with pytest.raises(ValueError):
         loader(tmp_path / "file")  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "loader", [data.tinyshakespeare, data.analogy_questions, data.wordsim353, data.chnsenticorp]
+)
+def test_an_empty_file_is_named(tmp_path: Path, loader: object) -> None:
+    (tmp_path / "nothing.txt").write_text("\n")
+    with pytest.raises(ValueError, match=r"nothing\.txt is empty"):
+        loader(tmp_path / "nothing.txt")  # type: ignore[operator]
