@@ -1,0 +1,179 @@
+"""A checkpoint on disk: whole or not at all, checked when it is read, and never able to run code.
+
+The file is one line ``kexue_lite checkpoint 1 <bytes> <SHA-256>`` and a payload of torch's own format that
+holds tensors, numbers and text. It is written beside its place, forced to the disk, and renamed over the old
+one: a kill or a full disk leaves the old one as it was. It is read with ``weights_only=True``, so a file from
+a stranger cannot run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .batches import whole
+
+MAGIC = "kexue_lite checkpoint 1"
+# How an optimiser computes, not what: these may differ between the run that wrote and the one that reads.
+MANNER = {"params", "lr", "initial_lr", "foreach", "fused", "capturable", "differentiable"}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a run keeps its state, and how often.
+
+    Attributes
+    ----------
+    path
+        A file in a folder that exists. If the file exists, `train` takes the run up from it.
+    every
+        Steps between two writes, 1 or larger. The end of the run is written as well.
+
+    Examples
+    --------
+    >>> Checkpoint("run.ckpt", every=100).every
+    100
+    """
+
+    path: str | os.PathLike[str]
+    every: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.path, str | os.PathLike):
+            raise TypeError(f"path must be a str or a path, got {type(self.path).__name__}: {self.path!r}")
+        whole("every", self.every, 1)
+
+    def place(self) -> Path:
+        """The file's real address, links followed; OSError that says why no file can be written there."""
+        path = Path(os.path.realpath(self.path))
+        if path.is_dir():
+            raise IsADirectoryError(f"the checkpoint's path must name a file, {self.path} is a folder")
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"the checkpoint's folder does not exist: {path.parent} (make it first)")
+        if not os.access(path.parent, os.W_OK | os.X_OK) or (
+            path.exists() and not os.access(path, os.R_OK | os.W_OK)
+        ):
+            raise PermissionError(f"no permission to read and write the checkpoint {self.path}")
+        return path
+
+
+def part_of(path: Path) -> Path:
+    """The name under which a checkpoint is written. Always the same, so that kills cannot pile up litter."""
+    return path.with_name(path.name + ".part")
+
+
+def pack(state: dict[str, Any]) -> bytes:
+    """`state` as the bytes of a checkpoint."""
+    stream = io.BytesIO()
+    torch.save(state, stream)
+    payload = stream.getbuffer()
+    head = f"{MAGIC} {len(payload)} {hashlib.sha256(payload).hexdigest()}\n"
+    return head.encode("ascii") + payload
+
+
+def unpack(data: bytes, path: Path) -> dict[str, Any]:
+    """The state in the bytes `data` of the file `path`; ValueError if they are not a whole checkpoint."""
+    advice = "Remove the file (or restore it from a copy) and start again; nothing was changed."
+    line, _, payload = data[:256].partition(b"\n")
+    words = line.decode("ascii", errors="replace").split(" ")
+    if " ".join(words[:3]) != MAGIC or len(words) != 5 or not words[3].isdigit():
+        what = "is empty" if not data else "is no checkpoint of kexue_lite"
+        raise ValueError(f"{path} {what}. {advice}")
+    payload = data[len(line) + 1 :]
+    if len(payload) != int(words[3]):
+        raise ValueError(f"{path} is damaged: it holds {len(payload)} bytes of {words[3]}. {advice}")
+    if hashlib.sha256(payload).hexdigest() != words[4]:
+        raise ValueError(f"{path} is damaged: its checksum does not fit. {advice}")
+    try:
+        state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises several kinds; the checksum fitted, so somebody made it so
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path} cannot be loaded safely ({reason}). {advice}") from error
+    if not isinstance(state, dict) or "identity" not in state:
+        raise ValueError(f"{path} is no checkpoint of kexue_lite: it holds no run. {advice}")
+    return state
+
+
+def write(path: Path, data: bytes) -> None:
+    """Put `data` at `path`, whole or not at all; OSError, and the old file untouched, if that fails."""
+    part = part_of(path)
+    try:
+        with open(part, "wb", buffering=0) as file:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[file.write(rest) :]
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        kept = "the one before is untouched" if path.exists() else "there was none before"
+        raise OSError(
+            error.errno,
+            f"the checkpoint could not be written ({error.strerror}; {len(data):,} bytes), {kept}. "
+            f"Make room or choose another path and start again",
+            str(path),
+        ) from error
+    if hasattr(
+        os, "O_DIRECTORY"
+    ):  # the new name is on the disk only when its folder is; Windows has no such call
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def fingerprint(batch: tuple[Tensor, ...]) -> list[str]:
+    """Shapes and kinds of a batch; on the CPU, which draws the same everywhere, a hash of its content."""
+    marks = []
+    for tensor in batch:
+        mark = f"{tensor.dtype} {tuple(tensor.shape)}"
+        if tensor.device.type == "cpu":
+            content = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+            mark += f" sha256 {hashlib.sha256(content).hexdigest()[:16]}"
+        marks.append(mark)
+    return marks
+
+
+def identity(
+    model: nn.Module, optimizers: list[torch.optim.Optimizer], settings: dict[str, Any]
+) -> dict[str, str]:
+    """What a run is, as names with plain descriptions, in the order in which a difference should be told."""
+    marks = {}
+    for name, parameter in model.named_parameters():
+        marks[f"the model's parameter {name!r}"] = f"{parameter.dtype} {tuple(parameter.shape)}"
+    for name, buffer in model.named_buffers():
+        marks[f"the model's buffer {name!r}"] = f"{buffer.dtype} {tuple(buffer.shape)}"
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    for index, optimizer in enumerate(optimizers):
+        who = "the optimizer" if len(optimizers) == 1 else f"optimizer {index}"
+        marks[f"{who}'s class"] = type(optimizer).__name__
+        for number, group in enumerate(optimizer.param_groups):
+            where = f"{who}'s group {number}"
+            marks[f"{where}: parameters"] = ", ".join(names[id(p)] for p in group["params"])
+            marks[f"{where}: lr"] = (
+                f"{float(group.get('initial_lr', group['lr'])):.17g}" if "lr" in group else "none"
+            )
+            for key in sorted(set(group) - MANNER):
+                value = group[key]
+                marks[f"{where}: {key}"] = repr(value.tolist() if isinstance(value, Tensor) else value)
+    marks.update({name: repr(value) for name, value in settings.items()})
+    return marks
+
+
+def compare(ours: dict[str, str], theirs: dict[str, str], path: Path) -> None:
+    """ValueError naming the first difference between this run and the one that wrote the checkpoint."""
+    for name in [*ours, *(name for name in theirs if name not in ours)]:
+        here, there = ours.get(name, "missing"), theirs.get(name, "missing")
+        if here != there:
+            raise ValueError(
+                f"{path} is the checkpoint of another run: {name} is {here} here and {there} there. "
+                "Give another path, or remove the file to start anew."
+            )
