@@ -12,7 +12,7 @@ RUN := $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePrepr
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve lab run seeds test lint bench clean
+.PHONY: help book serve lab run seeds judge test lint bench clean
 
 help: ## list the doors
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,8 +42,12 @@ lint: $(INSTALLED)
 	@$(BIN)/mypy --no-error-summary
 
 seeds: $(INSTALLED) ## the stored experiments of the chapters again, three seeds each (about 10 minutes)
+	$(BIN)/python -m benchmarks.digits_judge --seeds 0 1 2 3 4
 	$(BIN)/python -m benchmarks.sgns_race --seeds 0 1 2
 	$(BIN)/python -m benchmarks.yardsticks --seeds 0 1 2
+
+judge: $(INSTALLED) ## train the judge of digits anew (chapters 3, 6 and 7) and store its weights
+	$(BIN)/python -m benchmarks.digits_judge --judge
 
 bench: $(INSTALLED) ## the races against the programs a user would take instead (about 15 minutes)
 	$(BIN)/python -m benchmarks
