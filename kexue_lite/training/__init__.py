@@ -23,6 +23,7 @@ again end with the very same bits as one that was left alone.
 
 from .batches import generator_for, minibatches
 from .checkpoints import Checkpoint
-from .loop import Run, Watch, train
+from .loop import train
+from .settings import Run, Watch
 
 __all__ = ["Checkpoint", "Run", "Watch", "generator_for", "minibatches", "train"]

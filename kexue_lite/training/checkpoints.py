@@ -11,18 +11,22 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from .batches import whole
 
 MAGIC = "kexue_lite checkpoint 1"
 # How an optimiser computes, not what: these may differ between the run that wrote and the one that reads.
 MANNER = {"params", "lr", "initial_lr", "foreach", "fused", "capturable", "differentiable"}
+# What of a schedule's state moves as it steps; all else tells one schedule from another.
+MOVING = {"last_epoch", "_step_count", "_last_lr", "_is_initial", "_get_lr_called_within_step", "lr_lambdas"}
 
 
 @dataclass(frozen=True)
@@ -111,8 +115,11 @@ def write(path: Path, data: bytes) -> None:
                 rest = rest[file.write(rest) :]
             os.fsync(file.fileno())
         os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
+    except BaseException as error:  # a second Ctrl-C too leaves no litter
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         kept = "the one before is untouched" if path.exists() else "there was none before"
         raise OSError(
             error.errno,
@@ -123,11 +130,12 @@ def write(path: Path, data: bytes) -> None:
     if hasattr(
         os, "O_DIRECTORY"
     ):  # the new name is on the disk only when its folder is; Windows has no such call
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        with suppress(OSError):  # some network file systems do not know it; the file itself is safe
+            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
 
 def fingerprint(batch: tuple[Tensor, ...]) -> list[str]:
@@ -142,8 +150,20 @@ def fingerprint(batch: tuple[Tensor, ...]) -> list[str]:
     return marks
 
 
+def fixed(value: Any) -> Any:
+    """A schedule's state without what moves as it steps."""
+    if isinstance(value, dict):
+        return {key: fixed(one) for key, one in sorted(value.items(), key=str) if key not in MOVING}
+    if isinstance(value, list | tuple):
+        return [fixed(one) for one in value]
+    return value.tolist() if isinstance(value, Tensor) else value
+
+
 def identity(
-    model: nn.Module, optimizers: list[torch.optim.Optimizer], settings: dict[str, Any]
+    model: nn.Module,
+    optimizers: list[torch.optim.Optimizer],
+    schedules: list[LRScheduler],
+    settings: dict[str, Any],
 ) -> dict[str, str]:
     """What a run is, as names with plain descriptions, in the order in which a difference should be told."""
     marks = {}
@@ -164,6 +184,13 @@ def identity(
             for key in sorted(set(group) - MANNER):
                 value = group[key]
                 marks[f"{where}: {key}"] = repr(value.tolist() if isinstance(value, Tensor) else value)
+    marks["the number of schedules"] = str(len(schedules))
+    for index, schedule in enumerate(schedules):
+        who = "the schedule" if len(schedules) == 1 else f"schedule {index}"
+        marks[f"{who}'s class"] = type(schedule).__name__
+        for key, value in fixed(schedule.state_dict()).items():
+            if isinstance(value, int | float | str | list | dict | None):
+                marks[f"{who}: {key}"] = repr(value)
     marks.update({name: repr(value) for name, value in settings.items()})
     return marks
 

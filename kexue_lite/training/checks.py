@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     bare = model
-    if isinstance(bare, torch._dynamo.OptimizedModule):
+    if "torch._dynamo" in sys.modules and isinstance(bare, torch._dynamo.OptimizedModule):
         bare = bare._orig_mod
     if hasattr(bare, "_forward_module") or isinstance(bare, nn.parallel.DistributedDataParallel):
         raise ValueError(
@@ -67,6 +68,8 @@ def check_optimizers(
                 if id(parameter) in seen:
                     raise ValueError("each parameter may belong to one optimizer only; one belongs to two")
                 seen.add(id(parameter))
+        if not any(p.requires_grad for group in one.param_groups for p in group["params"]):
+            raise ValueError(f"optimizer {index} holds no parameter that requires a gradient")
     for one in schedules:
         if not isinstance(one, LRScheduler) or isinstance(one, ReduceLROnPlateau):
             raise TypeError(

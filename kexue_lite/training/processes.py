@@ -26,7 +26,7 @@ class Processes:
     """One process, or the processes of a `Fabric`: `rank` of `size`, each with its `device`."""
 
     def __init__(self, model: nn.Module, fabric: Fabric | None) -> None:
-        self.fabric, self.rank, self.size, self.precision = fabric, 0, 1, "as it comes"
+        self.fabric, self.rank, self.size, self.precision = fabric, 0, 1, "that of the parameters"
         devices = sorted({str(p.device) for p in model.parameters()})
         if fabric is None:
             if len(devices) != 1:
@@ -43,15 +43,17 @@ class Processes:
                 f"fabric's strategy must keep the whole model on each device ('auto', 'ddp', ...); "
                 f"got {type(fabric.strategy).__name__}"
             )
-        self.precision = fabric.strategy.precision.precision
-        if self.precision not in PRECISIONS:
+        precision = fabric.strategy.precision.precision
+        if precision not in PRECISIONS:
             raise ValueError(
-                f"fabric's precision must be one of {', '.join(PRECISIONS)}; got {self.precision!r} "
+                f"fabric's precision must be one of {', '.join(PRECISIONS)}; got {precision!r} "
                 "(16-bit floats need a loss scale, bf16 does not)"
             )
         self.rank, self.size, self.device = fabric.global_rank, fabric.world_size, fabric.device
         if self.size > 1 and not dist.is_initialized():
             raise ValueError(f"fabric has {self.size} processes: call fabric.launch() before train")
+        if precision.endswith("mixed"):  # the others show in the parameters themselves
+            self.precision = precision
         fabric.strategy.precision.convert_module(model).to(self.device)
 
     def autocast(self) -> AbstractContextManager[Any]:
