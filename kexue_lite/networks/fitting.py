@@ -85,8 +85,9 @@ class RandomFeatures:
         n, P = whole("inputs", inputs), whole("width", width)
         if real("scale", scale) <= 0:
             raise ValueError(f"scale must be positive, got {scale}")
-        # Row by row, so that more features are the same ones and some.
-        drawn = torch.randn(P, n + 1, generator=generator, dtype=torch.float64).numpy() * scale
+        # Row by row: drawn at once, a wider table would have other numbers from its first row on.
+        rows = [torch.randn(n + 1, generator=generator, dtype=torch.float64) for _ in range(P)]
+        drawn = torch.stack(rows).numpy() * scale
         self.W = drawn[:, :n] / math.sqrt(n)
         self.b = drawn[:, n]
 

@@ -74,7 +74,8 @@ def letters_on_background(
     size
         Height and width in pixels, at least 12.
     jitter
-        Each letter is moved by up to so many pixels each way, drawn for each picture; it must stay inside.
+        Each letter is moved by up to so many pixels each way, drawn for each picture. Letters are as large as
+        leaves room for that.
     noise
         Standard deviation of Gaussian noise on each pixel; the result is cut to [0, 1].
     generator
@@ -97,10 +98,12 @@ def letters_on_background(
         raise ValueError(f"letters must be different capitals from A to Z, got {letters!r}")
     whole("count", count), whole("size", size, 12), whole("jitter", jitter, 0)
     real("noise", noise, least=0)
-    zoom = (size - 2) // max(_ROWS, _COLUMNS)
+    if jitter > (size - 2 - _ROWS) // 2:
+        raise ValueError(
+            f"jitter must be at most {(size - 2 - _ROWS) // 2} for pictures of {size} pixels, got {jitter}"
+        )
+    zoom = (size - 2 - 2 * jitter) // _ROWS
     top, left = (size - zoom * _ROWS) // 2, (size - zoom * _COLUMNS) // 2
-    if jitter > top:
-        raise ValueError(f"jitter must be at most {top} for pictures of {size} pixels, got {jitter}")
     if (jitter or noise) and generator is None:
         raise ValueError("generator must be given if jitter or noise is not 0, got None")
     background = _background(size)
