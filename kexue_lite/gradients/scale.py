@@ -1,0 +1,318 @@
+"""A learning rate for one layer, without touching the optimiser: θ = λφ with λᵖ = ratio.
+
+The layer computes with θ; what the optimiser holds and moves is φ = θ/λ. A step −α u(∇φ) of an optimiser of
+exponent p moves θ as a rate λᵖα would (see `laws`), so λ = ratio^(1/p). Values are unchanged (to rounding),
+and the `Parameter` objects are the same ones: an optimiser made before goes on working, and so does one made
+after. Only the numbers in them, and their name, change: `weight` becomes `parametrizations.weight.original`.
+
+Source: Su Jianlin, article 6418 of kexue.fm (2019). There the scale can be put on while the network is built
+and pretrained weights must be divided by hand; `torch.nn.utils.parametrize` and its `right_inverse` lift
+both. See chapter 5, section 5.3.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import numbers
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from kexue_lite.gradients.checkpoints import Scale, convert_file
+from kexue_lite.gradients.laws import check_convertible, convert_state, law_of
+from kexue_lite.gradients.owners import find_owners, lists_of, refuse_shared_outside
+
+_numbers = itertools.count()
+
+
+class ScaledLearningRate:
+    """What `scale_learning_rate` returns: the way back.
+
+    As a context manager it undoes the scale at the end of the block.
+
+    Attributes
+    ----------
+    ratio, exponent
+        As given.
+    factor
+        λ = ratio^(1/exponent).
+    """
+
+    def __init__(
+        self,
+        places: list[tuple[nn.Module, str, Scale]],
+        ratio: float,
+        exponent: float,
+        optimizer: torch.optim.Optimizer | None,
+    ) -> None:
+        self.ratio, self.exponent = ratio, exponent
+        self.factor = ratio ** (1 / exponent)
+        self._places, self._optimizer, self._number = places, optimizer, next(_numbers)
+
+    @property
+    def active(self) -> bool:
+        """Whether it has not been undone."""
+        return any(self._number in scale.factors for _, _, scale in self._places)
+
+    def remove(self, *, optimizer: torch.optim.Optimizer | None = None) -> None:
+        """Undo this scale: φ becomes θ = λφ again, in the same `Parameter` objects.
+
+        Parameters
+        ----------
+        optimizer
+            Its memory is converted too; by default the one that was given to `scale_learning_rate`.
+            Without it a *running* optimiser with memory (momentum, Adam) meets numbers of the wrong size.
+
+        Raises
+        ------
+        ValueError
+            If it was undone before, or the memory cannot be converted.
+        """
+        if not self.active:
+            raise ValueError("this scale has been removed before: there is nothing left to undo")
+        _take_off(self._places, {self._number}, optimizer or self._optimizer)
+
+    def __enter__(self) -> ScaledLearningRate:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.active:
+            self.remove()
+
+    def __repr__(self) -> str:
+        state = f"λ = {self.factor:.6g}" if self.active else "removed"
+        return f"ScaledLearningRate(ratio={self.ratio:g}, exponent={self.exponent:g}, {state})"
+
+
+def scale_learning_rate(
+    module: nn.Module,
+    ratio: float,
+    *,
+    exponent: float,
+    optimizer: torch.optim.Optimizer | None = None,
+) -> ScaledLearningRate:
+    """Multiply the learning rate of all parameters of a module by `ratio`, in place, by θ = λφ.
+
+    The effective rate becomes λᵖ α with λ = ratio^(1/p); the values θ that the module computes with do not
+    change. It is reversible at any time, also in the middle of a training. Scaling twice multiplies the
+    ratios, each undone on its own, in any order. Chapter 5, section 5.3.
+
+    Parameters
+    ----------
+    module
+        With at least one parameter of floating point. A parameter that several submodules share is scaled
+        once; one that a module *outside* shares is refused, since that module would see it divided.
+    ratio
+        A positive number: 0.1 to learn ten times more slowly.
+    exponent
+        The p of the optimiser that will train it: 2 for SGD, 1 for Adam, see `learning_rate_exponent`.
+    optimizer
+        A running optimiser that holds these parameters: its memory (momentum, means of squares) is converted,
+        so that the trajectory is the one of parameter groups. An optimiser that has not stepped needs
+        nothing, and may be made before or after.
+
+    Returns
+    -------
+    ScaledLearningRate
+        With ``.remove()``; also a context manager.
+
+    Raises
+    ------
+    TypeError
+        If `module` is no module, or a number is none (a bool is none).
+    ValueError
+        If the module has no parameter, `ratio` is not positive and finite, `exponent` is 0 (as Adafactor's:
+        its steps do not depend on the scale, so no scale can change them) or the optimiser's own exponent is
+        another one.
+
+    Notes
+    -----
+    What keeps working: `copy.deepcopy` (undo a copy with `unscale_learning_rate`), ``.to(...)``,
+    ``layer.weight = values`` (values are θ), and weights loaded afterwards. A file of unscaled weights is
+    divided by λ while it is loaded; one saved from a scaled module carries its λ and is converted if that
+    differs. Saved names are torch's, ``parametrizations.weight.original``, and hold φ; `plain_state_dict`
+    saves plain names and θ. What does not: pickling the module itself, which torch refuses for every
+    parametrised module (save the state_dict); and writing into ``layer.weight`` in place, such as
+    ``nn.init.zeros_(layer.weight)``, which changes a copy: assign instead.
+
+    Examples
+    --------
+    >>> layer = nn.Linear(2, 2)
+    >>> slow = scale_learning_rate(layer, 0.1, exponent=2)
+    >>> slow
+    ScaledLearningRate(ratio=0.1, exponent=2, λ = 0.316228)
+    >>> slow.remove()
+    >>> layer
+    Linear(in_features=2, out_features=2, bias=True)
+    """
+    _check(module, ratio, exponent, optimizer)
+    owners = find_owners(module)
+    refuse_shared_outside(owners, module)
+    if optimizer is not None:
+        check_convertible(optimizer, [p for p, _ in owners])
+    places = []
+    for _, where in owners:
+        scale = _scale_of(where)
+        for owner, name in where:
+            _put_in(owner, name, scale)
+            places.append((owner, name, scale))
+    handle = ScaledLearningRate(places, float(ratio), float(exponent), optimizer)
+    for parameter, _ in owners:
+        _multiply(parameter, 1 / handle.factor)
+    for _, _, scale in places:
+        scale.factors[handle._number] = handle.factor
+    if optimizer is not None:
+        convert_state(optimizer, [p for p, _ in owners], handle.factor)
+    return handle
+
+
+def unscale_learning_rate(module: nn.Module, *, optimizer: torch.optim.Optimizer | None = None) -> None:
+    """Undo every scale on the parameters of a module, whoever holds the handles: also of a deep copy.
+
+    Parameters
+    ----------
+    module
+        Scaled or not; if not, nothing happens.
+    optimizer
+        Its memory is converted too.
+
+    Examples
+    --------
+    >>> layer = nn.Linear(2, 2)
+    >>> _ = scale_learning_rate(layer, 0.1, exponent=1), scale_learning_rate(layer, 0.2, exponent=1)
+    >>> unscale_learning_rate(layer)
+    >>> sorted(name for name, _ in layer.named_parameters())
+    ['bias', 'weight']
+    """
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+    places = list(_places(module))
+    if places:
+        _take_off(places, {number for _, _, scale in places for number in scale.factors}, optimizer)
+
+
+def _check(module: nn.Module, ratio: float, exponent: float, optimizer: torch.optim.Optimizer | None) -> None:
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+    for name, value in (("ratio", ratio), ("exponent", exponent)):
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise TypeError(f"{name} must be a real number, got {type(value).__name__}: {value!r}")
+    if not (math.isfinite(ratio) and ratio > 0):
+        more = "; to stop a layer, use requires_grad_(False) or `freeze`" if ratio == 0 else ""
+        raise ValueError(f"ratio must be positive and finite, got {ratio}{more}")
+    if exponent == 0:
+        raise ValueError(
+            "exponent must not be 0: steps of such an optimiser (Adafactor) do not depend on the scale of "
+            "its parameters, so no scale can change its rate; use parameter groups"
+        )
+    if not (math.isfinite(exponent) and exponent > 0):
+        raise ValueError(f"exponent must be positive and finite, got {exponent}")
+    try:
+        factor = ratio ** (1 / exponent)
+    except OverflowError:
+        factor = math.inf
+    if not 1e-30 < factor < 1e30:
+        raise ValueError(f"ratio ** (1 / exponent) must lie within 1e-30 and 1e30, got {factor:g}")
+    if optimizer is None:
+        return
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(f"optimizer must be a torch.optim.Optimizer, got {type(optimizer).__name__}")
+    law = law_of(optimizer)
+    if law.exponent is not None and law.exponent != exponent:
+        raise ValueError(
+            f"exponent must be that of the optimizer: {type(optimizer).__name__} has {law.exponent}, "
+            f"got {exponent}"
+        )
+
+
+def _scale_of(where: list[tuple[nn.Module, str]]) -> Scale:
+    for owner, name in where:
+        if parametrize.is_parametrized(owner, name):
+            first = lists_of(owner)[name][0]
+            if isinstance(first, Scale):
+                return first
+    return Scale()
+
+
+def _own_class(owner: nn.Module) -> None:
+    """Give a parametrised module a class of its own.
+
+    torch keeps the properties of a parametrised module in a class made for it, and a deep copy shares that
+    class: what is added to or taken from one would be so for the other.
+    """
+    shared = type(owner)
+    own = {k: v for k, v in vars(shared).items() if k not in ("__dict__", "__weakref__")}
+    owner.__class__ = type(shared.__name__, shared.__bases__, own)
+
+
+def _put_in(owner: nn.Module, name: str, scale: Scale) -> None:
+    if parametrize.is_parametrized(owner):
+        _own_class(owner)
+    if not parametrize.is_parametrized(owner, name):
+        parametrize.register_parametrization(owner, name, scale)  # its factor is 1 as yet: no value changes
+    else:
+        parts: Any = lists_of(owner)[name]
+        if parts[0] is scale:
+            return
+        parts.insert(0, scale)  # next to what is stored; the parametrisation that was there sees θ as before
+    if not any(_is_ours(hook) for hook in owner._load_state_dict_pre_hooks.values()):
+        owner.register_load_state_dict_pre_hook(convert_file)
+
+
+def _is_ours(hook: Any) -> bool:
+    return getattr(hook, "hook", hook) is convert_file
+
+
+def _places(module: nn.Module) -> Iterator[tuple[nn.Module, str, Scale]]:
+    for owner in module.modules():
+        for name, parts in lists_of(owner).items():
+            if isinstance(parts[0], Scale):
+                yield owner, name, parts[0]
+
+
+def _take_off(
+    places: list[tuple[nn.Module, str, Scale]], calls: set[int], optimizer: torch.optim.Optimizer | None
+) -> None:
+    """Undo some calls at some places; all is checked before anything is changed."""
+    for owner, name, scale in places:
+        if not (parametrize.is_parametrized(owner, name) and lists_of(owner)[name][0] is scale):
+            raise ValueError(f"{type(owner).__name__}.{name}: its parametrisation was removed by other hands")
+    found = {id(scale): (lists_of(owner)[name].original, scale) for owner, name, scale in places}
+    if optimizer is not None:
+        check_convertible(optimizer, [parameter for parameter, _ in found.values()])
+    for parameter, scale in found.values():
+        factor = math.prod(scale.factors.pop(number, 1.0) for number in calls)
+        _multiply(parameter, factor)
+        if optimizer is not None:
+            convert_state(optimizer, [parameter], 1 / factor)
+    for owner, name, scale in places:
+        if not scale.factors:
+            _take_out(owner, name)
+
+
+def _multiply(parameter: nn.Parameter, factor: float) -> None:
+    """φ ← factor φ, and a gradient that is waiting for its step goes with it."""
+    with torch.no_grad():
+        parameter.mul_(factor)
+        if parameter.grad is not None:
+            parameter.grad.div_(factor)
+
+
+def _take_out(owner: nn.Module, name: str) -> None:
+    parts: Any = lists_of(owner)[name]
+    if len(parts) > 1:
+        del parts[0]
+    else:
+        _own_class(owner)
+        parametrize.remove_parametrizations(owner, name, leave_parametrized=False)
+    if not any(place is owner for place, _, _ in _places(owner)):
+        for key, hook in list(owner._load_state_dict_pre_hooks.items()):
+            if _is_ours(hook):
+                del owner._load_state_dict_pre_hooks[key]
