@@ -80,7 +80,7 @@ class _Linear(ClassifierMixin, BaseEstimator):
         device = torch.device("cpu" if self.device is None else self.device)
         table = Table(X, ones=self.fit_intercept, device=device)
         solution = self._solve(table, torch.as_tensor(codes, device=device), s, weights)
-        W = solution.W.cpu().numpy().T.astype(X.dtype)
+        W = solution.W.cpu().numpy().astype(X.dtype)
         self.coef_ = np.ascontiguousarray(W[:, : X.shape[1]])
         self.intercept_ = W[:, -1].copy() if self.fit_intercept else np.zeros(len(W), X.dtype)
         self.n_iter_ = np.array([solution.steps], dtype=np.int32)
@@ -186,23 +186,23 @@ class LogisticRegression(_Linear):
 
     def _solve(self, table: Table, codes: torch.Tensor, s: np.ndarray, weights: np.ndarray) -> Solution:
         K = len(weights)
-        a = _column(self.C * s, table) * _column(weights, table)[codes]
+        a = _row(self.C * s, table) * _row(weights[codes.cpu().numpy()], table)
         objective: Objective
         if K == 2:
-            objective = Margins((2 * codes - 1)[:, None].to(table.dtype), a, "logistic")
+            objective = Margins((2 * codes - 1)[None].to(table.dtype), a, "logistic")
         else:
-            objective = Softmax(codes, a)
-        ridge = table.zeros(table.width, 1) + 1
+            objective = Softmax(codes[None], a)
+        ridge = table.zeros(table.width) + 1
         if table.ones:
             ridge[-1] = 0
-        columns = 1 if K == 2 else K
-        preconditioner = Preconditioner(table, ridge, columns)
+        scores = 1 if K == 2 else K
+        preconditioner = Preconditioner(table, ridge, scores)
         descent = Descent(table, objective, ridge, preconditioner)
-        solution = descent.minimise(table.zeros(table.width, columns), tol=self.tol, max_iter=self.max_iter)
+        solution = descent.minimise(table.zeros(scores, table.width), tol=self.tol, max_iter=self.max_iter)
         if (
             K > 2 and table.ones
         ):  # a constant added to all intercepts changes nothing: scikit-learn's sum to 0
-            solution.W[-1] -= solution.W[-1].mean()
+            solution.W[:, -1] -= solution.W[:, -1].mean()
         return solution
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -281,17 +281,17 @@ class LinearSVC(_Linear):
 
     def _solve(self, table: Table, codes: torch.Tensor, s: np.ndarray, weights: np.ndarray) -> Solution:
         K = len(weights)
-        positive = codes[:, None] == torch.arange(K, device=table.device) if K > 2 else codes[:, None] == 1
+        positive = codes == torch.arange(K, device=table.device)[:, None] if K > 2 else codes[None] == 1
         Y = 2 * positive.to(table.dtype) - 1
         # As in liblinear, the weight of a class counts in its own problem; "the rest" weighs 1 there.
-        own = _column(weights, table).T if K > 2 else _column(weights, table)[1:]
-        rest = torch.ones_like(own) if K > 2 else _column(weights, table)[:1]
-        a = (_column(self.C * s, table) * torch.where(positive, own, rest)).contiguous()
-        ridge = table.zeros(table.width, 1) + 1
+        own = _row(weights, table).T if K > 2 else _row(weights, table)[:, 1:]
+        rest = torch.ones_like(own) if K > 2 else _row(weights, table)[:, :1]
+        a = _row(self.C * s, table) * torch.where(positive, own, rest)
+        ridge = table.zeros(table.width) + 1
         if table.ones:
             ridge[-1] = 1 / self.intercept_scaling**2
-        W, steps = table.zeros(table.width, Y.shape[1]), 0
-        preconditioner = Preconditioner(table, ridge, Y.shape[1])
+        W, steps = table.zeros(len(Y), table.width), 0
+        preconditioner = Preconditioner(table, ridge, len(Y))
         for width in WIDTHS if self.loss == "hinge" else (0.0,):
             descent = Descent(table, Margins(Y, a, self.loss, width), ridge, preconditioner)
             solution = descent.minimise(W, tol=self.tol, max_iter=self.max_iter)
@@ -299,8 +299,8 @@ class LinearSVC(_Linear):
         return Solution(W, solution.value, solution.gradient, steps, solution.converged)
 
 
-def _column(values: np.ndarray, table: Table) -> torch.Tensor:
-    return torch.as_tensor(values, dtype=table.dtype, device=table.device)[:, None]
+def _row(values: np.ndarray, table: Table) -> torch.Tensor:
+    return torch.as_tensor(values, dtype=table.dtype, device=table.device)[None]
 
 
 def _real(name: str, value: Any) -> None:

@@ -1,10 +1,10 @@
 """Newton's method with conjugate gradients, for the objectives of `objectives` on the matrices of `table`.
 
-    minimise over W    F(W) = Σᵢ aᵢ ℓ(Wᵀxᵢ) + ½ Σ_j r_j ‖W_j‖²
+    minimise over W    F(W) = Σᵢ aᵢ ℓ(W xᵢ) + ½ Σ_j r_j W_kj²
 
 A step P solves H P = −∇F by conjugate gradients, of which each turn reads X once (`Table.sweep`); H itself,
-of (DK)² numbers, is never formed. The scores along W + tP are S + t XP, and XP is a by-product of the turns: a
-line search reads X not at all. What makes the turns few is the preconditioner (see `preconditioners`).
+of (DK)² numbers, is never formed. The scores along W + tP are S + t PXᵀ, and PXᵀ is a by-product of the turns:
+a line search reads X not at all. What makes the turns few is the preconditioner (see `preconditioners`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ HALVINGS = 60  # of a line search
 
 @dataclass(frozen=True)
 class Solution:
-    """W ``(D + 1, K)``, the objective there, the norm of its gradient, and what it took."""
+    """W ``(K, D + 1)``, the objective there, the norm of its gradient, and what it took."""
 
     W: Tensor
     value: float
@@ -35,7 +35,7 @@ class Solution:
 
 
 class Descent:
-    """One problem: table, objective, ridge r ``(D + 1, 1)``."""
+    """One problem: table, objective, ridge r ``(D + 1,)``."""
 
     def __init__(
         self, table: Table, objective: Objective, ridge: Tensor, preconditioner: Preconditioner
@@ -44,11 +44,9 @@ class Descent:
         self.preconditioner = preconditioner
 
     def total(self, A: Tensor, B: Tensor) -> Tensor:
-        """⟨A, B⟩: one number where the columns are coupled, one for each where they are not."""
-        product = A * B
-        if self.objective.coupled:
-            return product.sum(dtype=torch.float64)
-        return product.sum(0, dtype=torch.float64)
+        """⟨A, B⟩: one number where the scores are coupled, one for each row where they are not."""
+        total = (A * B).sum(1, keepdim=True, dtype=torch.float64)
+        return total.sum(0, keepdim=True) if self.objective.coupled else total
 
     def minimise(self, W: Tensor, *, tol: float, max_iter: int) -> Solution:
         """From W, until ½⟨∇F, H⁻¹∇F⟩, which estimates F − F*, falls below `tol` · F."""
@@ -71,7 +69,7 @@ class Descent:
     def direction(
         self, G: Tensor, curvature: Curvature, solve: Solver, accuracy: float
     ) -> tuple[Tensor, Tensor]:
-        """P with H P ≈ −G, and XP, by preconditioned conjugate gradients."""
+        """P with H P ≈ −G, and PXᵀ, by preconditioned conjugate gradients."""
         P, R = torch.zeros_like(G), -G
         XP = torch.zeros_like(curvature.diagonal)
         V = Z = solve(R)
@@ -107,5 +105,5 @@ class Descent:
 
 
 def _ratio(a: Tensor, b: Tensor) -> Tensor:
-    """a/b, and 0 where b is: a column that is done stays as it is."""
+    """a/b, and 0 where b is: a score that is done stays as it is."""
     return torch.where(b > 0, a / b.clamp(min=1e-300), 0.0)

@@ -3,8 +3,7 @@
 `Softmax`     ℓ = log Σ_k e^(s_k) − s_y: all K scores of an example enter one loss.
 `Margins`     ℓ = Σ_k l(y_k s_k) with y_k = ±1: K problems that share nothing but X, solved side by side.
 
-Each gives the values, the slopes ∂ℓ/∂s, ``(N, K)``, and the curvature as an action on ``(N, K)``. A sum over
-columns is taken over all of them where they are coupled, over each where they are not (`total`).
+Each gives the values, the slopes ∂ℓ/∂s, ``(K, N)``, and the curvature as an action on ``(K, N)``.
 """
 
 from __future__ import annotations
@@ -14,20 +13,19 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-
-from .table import Rows
+from torch.nn.functional import logsigmoid
 
 
 class Curvature(Protocol):
     """The second derivatives of the losses at fixed scores."""
 
-    def __call__(self, rows: Rows, T: Tensor) -> Tensor:
+    def __call__(self, rows: slice, T: Tensor) -> Tensor:
         """Their action on T, for some rows."""
         ...
 
     @property
     def diagonal(self) -> Tensor:
-        """``(N, K)``."""
+        """``(K, N)``."""
         ...
 
     @property
@@ -42,11 +40,11 @@ class Objective(Protocol):
     coupled: bool
 
     def value(self, S: Tensor) -> Tensor:
-        """Sum of the losses in float64: ``()`` where coupled, ``(K,)`` where not."""
+        """Sum of the losses in float64: ``(1, 1)`` where coupled, ``(K, 1)`` where not."""
         ...
 
     def slopes(self, S: Tensor) -> Tensor:
-        """∂ℓ/∂s, ``(N, K)``."""
+        """∂ℓ/∂s, ``(K, N)``."""
         ...
 
     def curvature(self, S: Tensor) -> Curvature:
@@ -56,23 +54,23 @@ class Objective(Protocol):
 
 @dataclass
 class Softmax:
-    """log Σ_k e^(s_k) − s_y with weights a ``(N, 1)``; y ``(N,)`` of 0 .. K − 1."""
+    """log Σ_k e^(s_k) − s_y with weights a ``(1, N)``; y ``(1, N)`` of 0 .. K − 1."""
 
     y: Tensor
     a: Tensor
     coupled = True
 
     def value(self, S: Tensor) -> Tensor:
-        own = S.gather(1, self.y[:, None])
-        return (self.a * (S.logsumexp(1, keepdim=True) - own)).sum(dtype=torch.float64)
+        losses = S.logsumexp(0, keepdim=True) - S.gather(0, self.y)
+        return losses.mul_(self.a).sum(1, keepdim=True, dtype=torch.float64)
 
     def slopes(self, S: Tensor) -> Tensor:
-        R = S.softmax(1)
-        R.scatter_add_(1, self.y[:, None], torch.full_like(self.a, -1))
+        R = S.softmax(0)
+        R.scatter_add_(0, self.y, torch.full_like(self.a, -1))
         return R.mul_(self.a)
 
     def curvature(self, S: Tensor) -> Curvature:
-        return _SoftmaxCurvature(S.softmax(1), self.a)
+        return _SoftmaxCurvature(S.softmax(0), self.a)
 
 
 @dataclass
@@ -82,10 +80,10 @@ class _SoftmaxCurvature:
     p: Tensor
     a: Tensor
 
-    def __call__(self, rows: Rows, T: Tensor) -> Tensor:
-        p = self.p[rows]
+    def __call__(self, rows: slice, T: Tensor) -> Tensor:
+        p = self.p[:, rows]
         A = p * T
-        return A.sub_(p * A.sum(1, keepdim=True)).mul_(self.a[rows])
+        return A.sub_(p * A.sum(0, keepdim=True)).mul_(self.a[:, rows])
 
     @property
     def diagonal(self) -> Tensor:
@@ -94,12 +92,12 @@ class _SoftmaxCurvature:
     @property
     def mean(self) -> Tensor:
         ap = self.a * self.p
-        return (torch.diag(ap.sum(0)) - ap.T @ self.p) / len(ap)
+        return (torch.diag(ap.sum(1)) - ap @ self.p.T).double() / ap.shape[1]
 
 
 @dataclass
 class Margins:
-    """Σ_k l(y_k s_k) with weights a ``(N, K)``; Y ``(N, K)`` of ±1.
+    """Σ_k l(y_k s_k) with weights a ``(K, N)``; Y ``(K, N)`` of ±1.
 
     `kind` is ``logistic``, ``squared_hinge`` or ``hinge``, the last one smeared over m ± `width` as in
     `fit_linear`: (1 + δ − m)²/4δ within 1 ± δ.
@@ -114,13 +112,13 @@ class Margins:
     def value(self, S: Tensor) -> Tensor:
         m = self.Y * S
         if self.kind == "logistic":
-            losses = -torch.nn.functional.logsigmoid(m)
+            losses = -logsigmoid(m)
         elif self.kind == "squared_hinge":
             losses = (1 - m).clamp(min=0) ** 2
         else:
             within = (1 + self.width - m).clamp(0, 2 * self.width)
             losses = within**2 / (4 * self.width) + (1 - self.width - m).clamp(min=0)
-        return (self.a * losses).sum(0, dtype=torch.float64)
+        return losses.mul_(self.a).sum(1, keepdim=True, dtype=torch.float64)
 
     def slopes(self, S: Tensor) -> Tensor:
         m = self.Y * S
@@ -148,9 +146,9 @@ class _Diagonal:
 
     diagonal: Tensor
 
-    def __call__(self, rows: Rows, T: Tensor) -> Tensor:
-        return self.diagonal[rows] * T
+    def __call__(self, rows: slice, T: Tensor) -> Tensor:
+        return self.diagonal[:, rows] * T
 
     @property
     def mean(self) -> Tensor:
-        return torch.diag(self.diagonal.mean(0))
+        return torch.diag(self.diagonal.mean(1)).double()

@@ -1,13 +1,13 @@
 """Matrices near the Hessian whose inverse is cheap: what makes conjugate gradients need few turns.
 
-With c ``(N, K)`` the diagonal of the losses' curvature, the Hessian's block of score k is
+With c ``(K, N)`` the diagonal of the losses' curvature, the Hessian's block of score k is
 Xᵀ diag(c_k) X + diag(r).
 
 `own`         these blocks themselves, factorised anew in each step: exact where the scores are not
               coupled. For small problems.
 `kronecker`   one matrix G = Xᵀ diag(c) X for all scores, c the mean over k, from a sample of rows, times the
               mean curvature Ā ``(K, K)`` of an example: Ā ⊗ G + I. With the eigenvectors of both its
-              inverse is four small products. (Böhning 1992 bounds softmax by such a matrix with Ā = ½(I − 11ᵀ/K).)
+              inverse is four small products. (Böhning 1992 bounds softmax so, with Ā = ½(I − 11ᵀ/K).)
 `diagonal`    the diagonals alone. For very many features.
 """
 
@@ -48,31 +48,31 @@ class Preconditioner:
             M = torch.where(M > 0, M, 1.0)
             return lambda R: R / M
         if self.kind == "own":
-            return _factorised([self.table.gram(c[:, k], self.rows) for k in range(c.shape[1])], self.ridge)
+            return _factorised([self.table.gram(own, self.rows) for own in c], self.ridge)
         return self._kronecker(curvature)
 
     def _kronecker(self, curvature: Curvature) -> Solver:
         n = self.table.shape[0]
-        c = curvature.diagonal.sum(1)
+        c = curvature.diagonal.sum(0)
         if self.eigen is None:
             weights = c[self.rows] / c[self.rows].mean()
             G = self.table.gram(weights, self.rows) * (n / len(self.rows))
             self.eigen = torch.linalg.eigh(G)
         L, Q = self.eigen
-        sigma, U = torch.linalg.eigh(curvature.mean.double())
-        D = L.clamp(min=0)[:, None] * sigma.clamp(min=0) + 1
-        return lambda R: Q @ ((Q.T @ R @ U) / D) @ U.T
+        sigma, U = torch.linalg.eigh(curvature.mean)
+        D = sigma.clamp(min=0)[:, None] * L.clamp(min=0) + 1
+        return lambda R: U @ ((U.T @ R @ Q) / D) @ Q.T
 
 
 def _factorised(grams: list[Tensor], ridge: Tensor) -> Solver:
     """Cholesky factors of the blocks, scaled to a diagonal of ones."""
-    M = torch.stack(grams) + torch.diag(ridge[:, 0])
-    scale = M.diagonal(dim1=1, dim2=2)[:, :, None]
+    M = torch.stack(grams) + torch.diag(ridge)
+    scale = M.diagonal(dim1=1, dim2=2)
     scale = torch.where(scale > 0, scale, 1.0).rsqrt()
-    M = M * scale * scale.mT
+    M = M * scale[:, :, None] * scale[:, None]
     eye = torch.eye(M.shape[1], dtype=M.dtype, device=M.device)
     for jitter in (1e-14, 1e-11, 1e-8, 1e-5, 1e-2):
         factor, failed = torch.linalg.cholesky_ex(M + jitter * eye)
         if not bool(failed.any()):
             break
-    return lambda R: (scale * torch.cholesky_solve(scale * R.T[:, :, None], factor))[:, :, 0].T
+    return lambda R: scale * torch.cholesky_solve((scale * R)[:, :, None], factor)[:, :, 0]
