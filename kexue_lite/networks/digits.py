@@ -217,6 +217,8 @@ def train_digit_classifier(
     x = checked_images(images)
     y = class_labels("labels", labels, len(x)).to(x.device)
     whole("steps", steps), whole("seed", seed, 0)
+    if real("rate", rate) <= 0:
+        raise ValueError(f"rate must be positive, got {rate}")
     model = DigitClassifier(
         size=x.shape[1],
         classes=max(10, int(y.max()) + 1),
@@ -232,6 +234,7 @@ def train_digit_classifier(
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.15)
+    # The average reaches back over a twelfth of the run, whatever its length.
     run = train(
         model,
         _loss,
@@ -239,7 +242,7 @@ def train_digit_classifier(
         optimizer=optimizer,
         steps=steps,
         schedule=schedule,
-        average=0.99,
+        average=max(0.0, 1 - 12 / steps),
         progress=False,
     )
     averaged: Any = run.averaged

@@ -44,7 +44,7 @@ class Accuracy:
 
     def __post_init__(self) -> None:
         if not 0 <= self.right <= self.asked or self.asked < 1:
-            raise ValueError(f"right must lie in 0, ..., asked and asked be positive, got {self}")
+            raise ValueError(f"right must lie in 0, ..., asked and asked be positive, got {self!r}")
 
     @property
     def value(self) -> float:

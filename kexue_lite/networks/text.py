@@ -1,15 +1,19 @@
 r"""Texts by the mean of their word vectors (chapter 3, section 3.10).
 
-    h(text) = (1/n) Σᵢ E[wᵢ],    logits = W h + b,
+    h(text) = Σᵢ a(wᵢ) E[wᵢ] / Σᵢ a(wᵢ),    logits = W h + b,
 
-with one vector E[w] for each word, learned by the classifier itself. The sum of a text's vectors is its bag
-of words times E (article 4233 makes this its first point, chapter 4 takes it up), so this is a linear model
-of word shares whose matrix E W has low rank. Pairs of neighbouring words can be counted as words too (Joulin
-and others 2016, "Bag of tricks for efficient text classification").
+with one vector E[w] for each word, learned by the classifier itself, and weights a that are all 1 (the plain
+mean) or larger for words that tell more. ("unit" pooling divides by √Σᵢ a(wᵢ)² instead: a long text then says
+what it says with more confidence than a short one.) The sum of a text's vectors is its bag of words times E
+(article 4233 makes this its first point, chapter 4 takes it up), so this is a linear model of word shares
+whose matrix E W has low rank. Pairs of neighbouring words can be counted as words too (Joulin and others
+2016, "Bag of tricks for efficient text classification"), and so can pieces of words, so that "charming" and
+"charmingly" share something (Bojanowski and others 2017).
 """
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -20,6 +24,7 @@ from torch import Tensor, nn
 
 from kexue_lite.networks.arguments import whole
 
+POOLINGS = ("mean", "unit")
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|[!?]")
 
 
@@ -95,13 +100,25 @@ class Bags:
         before = torch.cat([kept.new_zeros(1, dtype=torch.int64), kept.cumsum(0)])
         return Bags(self.indices[kept], before[self.offsets])
 
+    def once(self) -> Bags:
+        """The same texts with each entry once, in the order of rows."""
+        rows = int(self.indices.max()) + 1 if len(self.indices) else 1
+        key = (self.owners * rows + self.indices).unique()
+        counts = torch.bincount(key // rows, minlength=len(self))
+        return Bags(key % rows, torch.cat([counts.new_zeros(1), counts.cumsum(0)]))
+
+    @property
+    def owners(self) -> Tensor:
+        """The text of each word, ``(T,)``."""
+        return torch.arange(len(self), device=self.offsets.device).repeat_interleave(self.lengths)
+
     def to(self, device: torch.device | str) -> Bags:
         """The same on another device."""
         return Bags(self.indices.to(device), self.offsets.to(device))
 
 
 class Vocabulary:
-    """Words with row numbers; runs of neighbouring words too, if wanted.
+    """Words with row numbers; runs of neighbouring words and pieces of words too, if wanted.
 
     Parameters
     ----------
@@ -109,6 +126,9 @@ class Vocabulary:
         The V entries, all different; the number of an entry is its row. An entry of several words has spaces.
     longest
         Words of the longest entries: 1 for words alone, 2 for words and pairs, ...
+    pieces
+        Letters of the shortest and the longest pieces, as (3, 5); None for no pieces. A piece is cut from the
+        word between its marks < and >, and its entry begins with a tilde: "~<no" is a piece of "not".
 
     Raises
     ------
@@ -120,14 +140,16 @@ class Vocabulary:
     >>> documents = [["not", "good"], ["good", "fun"], ["not", "good", "fun"]]
     >>> vocabulary = Vocabulary.build(documents, minimum_count=2, longest=2)
     >>> vocabulary.entries
-    ('good', 'fun', 'not', 'good fun', 'not good')
+    ('good', 'fun', 'good fun', 'not', 'not good')
     >>> vocabulary.encode([["not", "so", "good"], []]).indices  # "so" is unknown
-    tensor([2, 0])
+    tensor([3, 0])
     """
 
-    def __init__(self, words: Iterable[str], *, longest: int = 1) -> None:
+    def __init__(
+        self, words: Iterable[str], *, longest: int = 1, pieces: tuple[int, int] | None = None
+    ) -> None:
         self.entries = tuple(words)
-        self.longest = whole("longest", longest)
+        self.longest, self.pieces = _checked_settings(longest, pieces)
         self._rows = {entry: row for row, entry in enumerate(self.entries)}
         if not self.entries:
             raise ValueError("words must hold at least one entry, got none")
@@ -142,6 +164,7 @@ class Vocabulary:
         minimum_count: int = 1,
         largest: int | None = None,
         longest: int = 1,
+        pieces: tuple[int, int] | None = None,
     ) -> Vocabulary:
         """The entries that stand in at least `minimum_count` documents, the most frequent first.
 
@@ -153,7 +176,7 @@ class Vocabulary:
             In how many documents an entry must stand.
         largest
             The largest number of entries, if there is to be one.
-        longest
+        longest, pieces
             As above.
 
         Raises
@@ -161,17 +184,16 @@ class Vocabulary:
         TypeError, ValueError
             If a document is a string instead of a list, or no entry is left.
         """
-        whole("minimum_count", minimum_count), whole("longest", longest)
+        whole("minimum_count", minimum_count), _checked_settings(longest, pieces)
         if largest is not None:
             whole("largest", largest)
         counts: Counter[str] = Counter()
         for document in _checked(documents):
-            counts.update(set(_runs(document, longest)))
+            counts.update(set(_entries(document, longest, pieces)))
         kept = sorted((w for w in counts if counts[w] >= minimum_count), key=lambda w: (-counts[w], w))
         if not kept:
             raise ValueError(f"no word stands in {minimum_count} of the {len(documents)} documents")
-        kept.sort(key=lambda w: (w.count(" "), -counts[w], w)) if largest is None else None
-        return cls(kept[:largest], longest=longest)
+        return cls(kept[:largest], longest=longest, pieces=pieces)
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -197,14 +219,14 @@ class Vocabulary:
         rows: list[int] = []
         offsets = [0]
         for document in _checked(documents):
-            found = (self._rows.get(entry) for entry in _runs(document, self.longest))
+            found = (self._rows.get(entry) for entry in _entries(document, self.longest, self.pieces))
             rows += [row for row in found if row is not None]
             offsets.append(len(rows))
         return Bags(torch.tensor(rows, dtype=torch.int64), torch.tensor(offsets))
 
 
 class AveragedVectors(nn.Module):
-    """Mean of word vectors, then a linear map.
+    """Mean of word vectors, weighted or not, then a linear map.
 
     Parameters
     ----------
@@ -214,8 +236,12 @@ class AveragedVectors(nn.Module):
         Number of classes.
     dimensions
         d, the length of the vectors.
+    weights
+        a, ``(V,)``, not negative; all 1 if left out. They are given, not learned.
+    pooling
+        "mean" divides by Σ a, "unit" by √Σ a².
     generator
-        Draws the weights; torch's global generator if left out.
+        Draws E and W; torch's global generator if left out.
 
     Attributes
     ----------
@@ -227,7 +253,7 @@ class AveragedVectors(nn.Module):
     Raises
     ------
     ValueError
-        If a number is no whole number from 1.
+        If a number is no whole number from 1, a weight is negative or not finite, or `pooling` is unknown.
 
     Examples
     --------
@@ -245,11 +271,20 @@ class AveragedVectors(nn.Module):
         classes: int = 2,
         *,
         dimensions: int = 32,
+        weights: Tensor | None = None,
+        pooling: str = "mean",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         V, K, d = whole("vocabulary_size", vocabulary_size), whole("classes", classes), dimensions
-        self.vectors = nn.EmbeddingBag(V, whole("dimensions", d), mode="mean", include_last_offset=True)
+        if pooling not in POOLINGS:
+            raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}; got {pooling!r}")
+        self.pooling = pooling
+        a = torch.ones(V) if weights is None else torch.as_tensor(weights).float()
+        if tuple(a.shape) != (V,) or not (a.isfinite() & (a >= 0)).all():
+            raise ValueError(f"weights must be {V} finite numbers of at least 0, got shape {tuple(a.shape)}")
+        self.register_buffer("weights", a)
+        self.vectors = nn.EmbeddingBag(V, whole("dimensions", d), mode="sum", include_last_offset=True)
         self.head = nn.Linear(d, K)
         with torch.no_grad():
             self.vectors.weight.normal_(std=0.1, generator=generator)
@@ -261,19 +296,42 @@ class AveragedVectors(nn.Module):
         V = self.vectors.num_embeddings
         if len(bags.indices) and not 0 <= int(bags.indices.min()) <= int(bags.indices.max()) < V:
             raise ValueError(f"bags must hold rows from 0 to {V - 1}")
-        return self.vectors(bags.indices, bags.offsets)
+        a = self.get_buffer("weights")[bags.indices]
+        power = 1 if self.pooling == "mean" else 2
+        total = a.new_zeros(len(bags)).index_add_(0, bags.owners, a**power) ** (1 / power)
+        share = a / total.clamp_min(torch.finfo(a.dtype).tiny)[bags.owners]
+        return self.vectors(bags.indices, bags.offsets, per_sample_weights=share)
 
     def forward(self, bags: Bags) -> Tensor:
         """Logits, ``(N, classes)``."""
         return self.head(self.average(bags))
 
 
-def _runs(document: Sequence[str], longest: int) -> list[str]:
-    """All runs of 1 to `longest` neighbouring words."""
-    runs = list(document)
+def _entries(document: Sequence[str], longest: int, pieces: tuple[int, int] | None) -> list[str]:
+    """All runs of 1 to `longest` neighbouring words, then all pieces of the words."""
+    found = list(document)
     for length in range(2, longest + 1):
-        runs += [" ".join(document[i : i + length]) for i in range(len(document) - length + 1)]
-    return runs
+        found += [" ".join(document[i : i + length]) for i in range(len(document) - length + 1)]
+    if pieces:
+        for word in document:
+            found += _pieces_of(word, *pieces)
+    return found
+
+
+@functools.lru_cache(maxsize=2**17)
+def _pieces_of(word: str, shortest: int, longest: int) -> tuple[str, ...]:
+    marked = f"<{word}>"
+    lengths = range(shortest, min(longest, len(marked)) + 1)
+    return tuple("~" + marked[i : i + k] for k in lengths for i in range(len(marked) - k + 1))
+
+
+def _checked_settings(longest: int, pieces: tuple[int, int] | None) -> tuple[int, tuple[int, int] | None]:
+    whole("longest", longest)
+    if pieces is not None:
+        if len(pieces) != 2 or not 1 <= whole("pieces[0]", pieces[0]) <= whole("pieces[1]", pieces[1]):
+            raise ValueError(f"pieces must be two whole numbers, the shortest first, got {pieces!r}")
+        pieces = (pieces[0], pieces[1])
+    return longest, pieces
 
 
 def _checked(documents: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:

@@ -26,7 +26,10 @@ from kexue_lite.networks import (
 )
 from kexue_lite.networks.mlp import draw_weights
 
-DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
+DEVICES = [
+    "cpu",
+    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")),
+]
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -60,7 +63,9 @@ def test_the_network_is_torch_s_own_stack_of_layers(activation: str) -> None:
 
 
 def test_weights_come_from_the_generator_by_torch_s_law() -> None:
-    assert torch.equal(MLP([4, 3], generator=seeded()).layers[0].weight, MLP([4, 3], generator=seeded()).layers[0].weight)
+    assert torch.equal(
+        MLP([4, 3], generator=seeded()).layers[0].weight, MLP([4, 3], generator=seeded()).layers[0].weight
+    )
     layer = nn.Conv2d(4, 300, 3)  # fan-in 36
     draw_weights(layer, seeded())
     for parameter in (layer.weight, layer.bias):
@@ -92,7 +97,9 @@ def test_a_bad_activation_or_input_is_refused() -> None:
 
 @pytest.mark.parametrize("times", [1, 2, 5, 12, 30])
 def test_the_tent_network_is_the_tent_to_the_last_bit(times: int) -> None:
-    x = torch.cat([torch.rand(5000, generator=seeded(), dtype=torch.float64), torch.tensor([0, 0.5, 1, 1e-300])])
+    x = torch.cat(
+        [torch.rand(5000, generator=seeded(), dtype=torch.float64), torch.tensor([0, 0.5, 1, 1e-300])]
+    )
     f = tent_network(times)
     assert f.widths == [1, *[2] * times, 1]
     assert torch.equal(f(x[:, None])[:, 0], tent(x, times))
@@ -185,7 +192,9 @@ def test_random_features_are_a_frozen_relu_layer() -> None:
     wider = RandomFeatures(3, 80, generator=seeded(), scale=2.0)
     assert_allclose(wider.W[:50], phi.W, atol=0), assert_allclose(wider.b[:50], phi.b, atol=0)
     large = RandomFeatures(3, 40_000, generator=seeded(), scale=2.0)
-    assert large.W.std() == pytest.approx(2 / np.sqrt(3), rel=0.02) and large.b.std() == pytest.approx(2, rel=0.02)
+    assert large.W.std() == pytest.approx(2 / np.sqrt(3), rel=0.02) and large.b.std() == pytest.approx(
+        2, rel=0.02
+    )
 
 
 def test_double_descent_is_least_squares_at_every_width() -> None:
@@ -203,7 +212,11 @@ def test_double_descent_is_least_squares_at_every_width() -> None:
 
 
 def test_bad_fits_are_refused() -> None:
-    for Phi, y in ((np.zeros(3), np.zeros(3)), (np.zeros((3, 2)), np.zeros(2)), (np.zeros((0, 2)), np.zeros(0))):
+    for Phi, y in (
+        (np.zeros(3), np.zeros(3)),
+        (np.zeros((3, 2)), np.zeros(2)),
+        (np.zeros((0, 2)), np.zeros(0)),
+    ):
         with pytest.raises(ValueError, match="must have shapes"):
             least_squares(Phi, y)
     with pytest.raises(ValueError, match="finite"):
@@ -243,7 +256,11 @@ def test_training_a_linear_autoencoder_ends_there() -> None:
     x = (data() - 3) / 4
     model = Autoencoder([7, 2], "identity", generator=seeded()).double()
     optimizer = torch.optim.LBFGS(
-        model.parameters(), max_iter=500, line_search_fn="strong_wolfe", tolerance_grad=1e-10, tolerance_change=1e-15
+        model.parameters(),
+        max_iter=500,
+        line_search_fn="strong_wolfe",
+        tolerance_grad=1e-10,
+        tolerance_change=1e-15,
     )
 
     def closure() -> torch.Tensor:
@@ -293,8 +310,10 @@ def test_the_pictures_differ_in_the_letter_alone() -> None:
 
 
 def test_bitmaps_are_the_letters() -> None:
-    """Read by symmetry: these letters are their own mirror images, left and right or up and down, others not."""
-    inks = letters_on_background("ABCDEFGHIJKLMNOPQRSTUVWXYZ", size=15).inks  # odd, so that 5 columns are centred
+    """Read by symmetry: which letters are their own mirror images, left and right, up and down."""
+    inks = letters_on_background(
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZ", size=15
+    ).inks  # odd, so that 5 columns are centred
     rows, columns = np.arange(4, 11), np.arange(5, 10)
     small = inks[:, rows][:, :, columns]
     assert small.sum() == inks.sum()
@@ -305,11 +324,14 @@ def test_bitmaps_are_the_letters() -> None:
 
 def test_letters_repeat_with_their_generator() -> None:
     one, two = (
-        letters_on_background("XYZ", count=5, size=20, jitter=2, noise=0.05, generator=seeded(4)) for _ in range(2)
+        letters_on_background("XYZ", count=5, size=20, jitter=2, noise=0.05, generator=seeded(4))
+        for _ in range(2)
     )
     assert_allclose(one.images, two.images, atol=0)
     assert one.images.shape == (15, 20, 20) and one.images.dtype == np.float32
-    assert one.labels.tolist() == [0] * 5 + [1] * 5 + [2] * 5 and 0 <= one.images.min() <= one.images.max() <= 1
+    assert (
+        one.labels.tolist() == [0] * 5 + [1] * 5 + [2] * 5 and 0 <= one.images.min() <= one.images.max() <= 1
+    )
     assert_allclose(one.background, letters_on_background(size=20).background, atol=0)
 
 
@@ -337,7 +359,8 @@ def test_noise_has_the_size_asked_for() -> None:
         ("", {}, "letters"), ("AA", {}, "letters"), ("Aé", {}, "letters"), ("abc", {}, "letters"),
         ("A", {"size": 11}, "size"), ("A", {"count": 0}, "count"), ("A", {"jitter": -1}, "jitter"),
         ("A", {"jitter": 4}, "jitter must be at most 3"), ("A", {"noise": -1}, "noise"),
-        ("A", {"noise": float("nan")}, "noise"), ("A", {"noise": 0.1}, "generator"), ("A", {"jitter": 1}, "generator"),
+        ("A", {"noise": float("nan")}, "noise"), ("A", {"noise": 0.1}, "generator"),
+        ("A", {"jitter": 1}, "generator"),
     ],
 )  # fmt: skip
 def test_bad_letters_are_refused(letters: str, options: dict, message: str) -> None:

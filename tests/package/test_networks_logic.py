@@ -25,7 +25,10 @@ TRUTH = {
     "XOR": lambda a, b: a != b,
     "NOT": lambda a: not a,
 }
-DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
+DEVICES = [
+    "cpu",
+    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")),
+]
 
 
 def tables(n: int) -> list[list[int]]:
@@ -61,7 +64,9 @@ def test_a_unit_of_the_first_layer_fires_on_its_row_alone() -> None:
     assert torch.equal(threshold_network(x, [(weights, thresholds)]), torch.eye(8).double())
 
 
-@pytest.mark.parametrize(("n", "count"), [(1, 4), (2, 14), (3, 104)])  # the known numbers of threshold functions
+@pytest.mark.parametrize(
+    ("n", "count"), [(1, 4), (2, 14), (3, 104)]
+)  # the known numbers of threshold functions
 def test_one_unit_is_enough_for_the_known_number_of_tables(n: int, count: int) -> None:
     found = 0
     for table in tables(n):
@@ -107,7 +112,12 @@ def test_a_unit_fires_at_its_threshold() -> None:
         (torch.tensor([[np.nan, 0]]), GATES["AND"], ValueError, "NaN"),
         (torch.zeros(2, 2), [], ValueError, "at least one pair"),
         (torch.zeros(2, 3), GATES["AND"], ValueError, r"layers\[0\] must be weights \(m, 3\)"),
-        (torch.zeros(2, 2), [*GATES["AND"], *GATES["AND"]], ValueError, r"layers\[1\] must be weights \(m, 1\)"),
+        (
+            torch.zeros(2, 2),
+            [*GATES["AND"], *GATES["AND"]],
+            ValueError,
+            r"layers\[1\] must be weights \(m, 1\)",
+        ),
         (torch.zeros(2, 2), [(torch.ones(1, 2), torch.ones(2))], ValueError, r"layers\[0\]"),
     ],
 )
