@@ -1,24 +1,13 @@
-r"""One training loop: steps, progress, accumulation, moving average, checkpoints, several processes.
+"""One training loop: steps, progress, accumulation, moving average, checkpoints, several processes.
 
-Every chapter that trains does the same thing: draw the batch of step $k$, take the gradient of the mean loss,
-step:
+Every chapter that trains does the same thing: take the batch of step k, the gradient of the mean loss, a step:
 
-$$g_k = \frac1B\sum_{b=1}^{B} \nabla_\theta\,\ell(\theta_k; x_b),
-\quad \theta_{k+1} = \mathrm{step}(\theta_k, g_k)$$
+    g_k = 1/B Σ_b ∇ℓ(θ_k; x_b),      θ_{k+1} = step(θ_k, g_k).
 
 `train` writes this once, and takes care of what a loop of five lines forgets. The batch of a step is a pure
-function of the step's number (`minibatches`, `generator_for`), which makes a run that was killed and taken up
-again end with the very same bits as one that was left alone.
-
-| you want | you write |
-|---|---|
-| to train | ``train(model, loss, minibatches(x, y, batch_size=64, seed=0), optimizer=..., steps=500)`` |
-| a large batch in little memory | ``accumulate=4`` |
-| smoother weights | ``average=0.999``, then ``run.averaged`` |
-| to stop in time | ``watch=Watch(score, every=50, patience=5)`` |
-| to survive a kill | ``checkpoint=Checkpoint("run.ckpt", every=100)``, and start the same program again |
-| several devices | ``fabric=Fabric(devices=2)`` of `lightning_fabric`, after ``fabric.launch()`` |
-| two networks against each other | a sequence of optimisers, and as many losses |
+function of the step's number (`minibatches`, `generator_for`): that is why a run that was killed and taken up
+again ends with the very same bits as one that was left alone, and why several processes agree on a batch
+without a word between them.
 """
 
 from .batches import generator_for, minibatches
