@@ -1,7 +1,8 @@
 """The package under the book: a ground floor that every chapter uses and one room for each chapter.
 
 Ground floor: `device` (where tensors live, seeds, the scale dial), `data` (data sets), `claims` (checked
-statements), `plotting` (figures). Rooms: `extrema` (chapter 1), `embeddings` (chapter 4).
+statements), `plotting` (figures), `training` (one training loop).
+Rooms: `extrema` (chapter 1), `embeddings` (chapter 4).
 
 Importing the package imports no room, opens no connection and writes no file.
 """

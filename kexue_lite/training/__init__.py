@@ -1,6 +1,6 @@
 """One training loop: steps, progress, accumulation, moving average, checkpoints, several processes.
 
-Every chapter that trains does the same thing: take the batch of step k, the gradient of the mean loss, a step:
+Every chapter that trains does the same thing: take a batch, the gradient of its mean loss, a step:
 
     g_k = 1/B Σ_b ∇ℓ(θ_k; x_b),      θ_{k+1} = step(θ_k, g_k).
 

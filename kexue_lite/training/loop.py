@@ -36,7 +36,7 @@ def train(
     fabric: Fabric | None = None,
     progress: bool = True,
 ) -> Run:
-    r"""Train `model` by `steps` steps on the mean of `loss` over the batches.
+    """Train `model` by `steps` steps on the mean of `loss` over the batches.
 
     A step takes ``batches(k)``, sets the gradient to that of the mean loss over all its rows, steps the
     optimiser, then the schedule, then the average. Order of the rest: score, checkpoint, next step.
@@ -65,7 +65,7 @@ def train(
         the whole batch. Exceptions: layers that look across the rows (batch norm), and a mean loss that is
         none.
     average
-        Decay a in (0, 1) of an average of the weights, $\bar\theta \leftarrow a\bar\theta + (1-a)\theta$,
+        Decay a in (0, 1) of an average of the weights, θ̄ ← a θ̄ + (1 − a) θ,
         that starts from the weights after the first step. Buffers, such as the running means of batch norm,
         are those of the model.
     watch
