@@ -178,7 +178,7 @@ class LogisticRegression(_Linear):
         fit_intercept: bool = True,
         class_weight: Any = None,
         tol: float = 1e-10,
-        max_iter: int = 100,
+        max_iter: int = 500,
         device: Any = None,
     ) -> None:
         self.C, self.fit_intercept, self.class_weight = C, fit_intercept, class_weight
@@ -196,7 +196,7 @@ class LogisticRegression(_Linear):
         if table.ones:
             ridge[-1] = 0
         scores = 1 if K == 2 else K
-        preconditioner = Preconditioner(table, ridge, scores)
+        preconditioner = Preconditioner(table, ridge, scores, coupled=objective.coupled)
         descent = Descent(table, objective, ridge, preconditioner)
         solution = descent.minimise(table.zeros(scores, table.width), tol=self.tol, max_iter=self.max_iter)
         if (
@@ -262,7 +262,7 @@ class LinearSVC(_Linear):
         intercept_scaling: float = 1.0,
         class_weight: Any = None,
         tol: float = 1e-10,
-        max_iter: int = 100,
+        max_iter: int = 500,
         device: Any = None,
     ) -> None:
         self.C, self.loss, self.fit_intercept, self.class_weight = C, loss, fit_intercept, class_weight
@@ -291,7 +291,7 @@ class LinearSVC(_Linear):
         if table.ones:
             ridge[-1] = 1 / self.intercept_scaling**2
         W, steps = table.zeros(len(Y), table.width), 0
-        preconditioner = Preconditioner(table, ridge, len(Y))
+        preconditioner = Preconditioner(table, ridge, len(Y), coupled=False)
         for width in WIDTHS if self.loss == "hinge" else (0.0,):
             descent = Descent(table, Margins(Y, a, self.loss, width), ridge, preconditioner)
             solution = descent.minimise(W, tol=self.tol, max_iter=self.max_iter)

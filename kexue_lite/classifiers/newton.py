@@ -1,26 +1,31 @@
-"""Newton's method with conjugate gradients, for the objectives of `objectives` on the matrices of `table`.
+"""The descent of both estimators: Newton's method where the Hessian is affordable, else L-BFGS started from
+a matrix near it.
 
-    minimise over W    F(W) = Σᵢ aᵢ ℓ(W xᵢ) + ½ Σ_j r_j W_kj²
+    minimise over W    F(W) = Σᵢ aᵢ ℓ(W xᵢ) + ½ Σ_kj r_j W_kj²
 
-A step P solves H P = −∇F by conjugate gradients, of which each turn reads X once (`Table.sweep`); H itself,
-of (DK)² numbers, is never formed. The scores along W + tP are S + t PXᵀ, and PXᵀ is a by-product of the turns:
-a line search reads X not at all. What makes the turns few is the preconditioner (see `preconditioners`).
+A step is P = −B ∇F with B ≈ H⁻¹: the inverse that `preconditioners` gives, corrected by what the last steps
+showed of the true curvature (Nocedal 1980). The gradient at W + P is made in the very reading of X that makes
+the scores of P (`Table.sweep`), so an accepted step reads X once. If it is too long, the scores along W + tP
+are S + t PXᵀ: the line search reads X not at all, only the gradient at its end does.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .objectives import Curvature, Objective
+from .objectives import Objective
 from .preconditioners import Preconditioner, Solver
 from .table import Table
 
-TURNS = 500  # of conjugate gradients in a step
-HALVINGS = 60  # of a line search
+Total = Callable[[Tensor, Tensor], Tensor]
+MEMORY = 30  # steps that L-BFGS remembers
+TRIALS = 60  # of a line search
+PATIENCE = 3  # steps in a row whose estimate must be small, where it is an estimate
 
 
 @dataclass(frozen=True)
@@ -49,61 +54,69 @@ class Descent:
         return total.sum(0, keepdim=True) if self.objective.coupled else total
 
     def minimise(self, W: Tensor, *, tol: float, max_iter: int) -> Solution:
-        """From W, until ½⟨∇F, H⁻¹∇F⟩, which estimates F − F*, falls below `tol` · F."""
-        S, steps = self.table.scores(W), 0
+        """From W, until ½⟨∇F, B∇F⟩, which estimates F − F*, is below `tol` · F and a last step is done."""
+        S = self.table.scores(W)
+        F, G = self.value(W, S), self.table.back(self.objective.slopes(S)) + self.ridge * W
+        memory: list[tuple[Tensor, Tensor, Tensor]] = []
+        small = steps = 0
         while True:
-            F = self.objective.value(S) + self.total(self.ridge * W, W) / 2
-            G = self.table.back(self.objective.slopes(S)) + self.ridge * W
-            curvature = self.objective.curvature(S)
-            solve = self.preconditioner(curvature)
-            gap = float(self.total(G, solve(G)).sum() / 2)
-            total = float(F.sum())
-            converged = gap <= tol * total
-            if (converged and steps) or steps == max_iter or not math.isfinite(gap):
-                return Solution(W, total, float(G.norm()), steps, converged)
-            accuracy = min(0.1, math.sqrt(gap / total))
-            P, XP = self.direction(G, curvature, solve, accuracy)
-            t = self.search(W, S, P, XP, F, self.total(G, P))
-            W, S, steps = W + t * P, S + t.to(XP) * XP, steps + 1
+            solve = self.preconditioner(self.objective, S, steps)
+            P = -_two_loops(G, memory, solve, self.total)
+            slope = self.total(G, P)
+            gap, value = float(-slope.sum() / 2), float(F.sum())
+            small = small + 1 if gap <= tol * value else 0
+            enough = small > (1 if self.preconditioner.exact else PATIENCE)
+            if enough or steps == max_iter or not math.isfinite(gap) or gap == 0:
+                return Solution(W, value, float(G.norm()), steps, enough or gap == 0)
+            T, G_new = self.table.sweep(P, lambda rows, T: self.objective.slopes(S[:, rows] + T, rows))  # noqa: B023
+            t = self.search(W, S, P, T, F, slope)
+            W_new, S = W + t * P, S + t.to(T) * T
+            if not bool((t == 1).all()):
+                G_new = self.table.back(self.objective.slopes(S))
+            G_new += self.ridge * W_new
+            if not self.preconditioner.exact:
+                memory = [*memory, _pair(W_new - W, G_new - G, self.total)][-MEMORY:]
+            W, G, F, steps = W_new, G_new, self.value(W_new, S), steps + 1
 
-    def direction(
-        self, G: Tensor, curvature: Curvature, solve: Solver, accuracy: float
-    ) -> tuple[Tensor, Tensor]:
-        """P with H P ≈ −G, and PXᵀ, by preconditioned conjugate gradients."""
-        P, R = torch.zeros_like(G), -G
-        XP = torch.zeros_like(curvature.diagonal)
-        V = Z = solve(R)
-        rz = self.total(R, Z)
-        goal = accuracy**2 * rz
-        for _ in range(TURNS):
-            T, HV = self.table.sweep(V, curvature)
-            HV += self.ridge * V
-            alpha = _ratio(rz, self.total(V, HV))
-            P, XP, R = P + alpha * V, XP + alpha.to(T) * T, R - alpha * HV
-            Z = solve(R)
-            rz, old = self.total(R, Z), rz
-            if bool((rz <= goal).all()):
-                break
-            V = Z + _ratio(rz, old) * V
-        return P, XP
+    def value(self, W: Tensor, S: Tensor) -> Tensor:
+        """F, for each row where these are problems of their own."""
+        return self.objective.value(S) + self.total(self.ridge * W, W) / 2
 
-    def search(self, W: Tensor, S: Tensor, P: Tensor, XP: Tensor, F: Tensor, slope: Tensor) -> Tensor:
+    def search(self, W: Tensor, S: Tensor, P: Tensor, T: Tensor, F: Tensor, slope: Tensor) -> Tensor:
         """t, 1 where that will do: F not above its start, its slope at most half as steep upwards."""
         t, low, high = torch.ones_like(F), torch.zeros_like(F), torch.full_like(F, math.inf)
+        at_low, at_high = slope.clone(), torch.full_like(F, math.inf)
         noise = 10 * torch.finfo(S.dtype).eps * F.abs()
-        for _ in range(HALVINGS):
-            there, w = S + t.to(S) * XP, W + t * P
-            value = self.objective.value(there) + self.total(self.ridge * w, w) / 2
-            rise = self.total(self.objective.slopes(there), XP) + self.total(self.ridge * w, P)
-            beyond = (value > F + noise) | (rise > -0.5 * slope)
+        for _ in range(TRIALS):
+            there, w = S + t.to(S) * T, W + t * P
+            rise = self.total(self.objective.slopes(there), T) + self.total(self.ridge * w, P)
+            beyond = (self.value(w, there) > F + noise) | (rise > -0.5 * slope)
             short = ~beyond & (rise < 0.5 * slope) & high.isfinite()
             if not bool((beyond | short).any()):
                 break
-            high, low = torch.where(beyond, t, high), torch.where(short, t, low)
-            t = torch.where(beyond | short, (low + high.clamp(max=1)) / 2, t)
+            high, at_high = torch.where(beyond, t, high), torch.where(beyond, rise, at_high)
+            low, at_low = torch.where(short, t, low), torch.where(short, rise, at_low)
+            # Where the slope, were it straight between the two ends, would be 0; never close to an end.
+            part = (-at_low / (at_high - at_low).clamp(min=1e-300)).nan_to_num(0.5).clamp(0.1, 0.7)
+            t = torch.where(beyond | short, low + part * (high.clamp(max=1) - low), t)
         return t
 
 
-def _ratio(a: Tensor, b: Tensor) -> Tensor:
-    """a/b, and 0 where b is: a score that is done stays as it is."""
-    return torch.where(b > 0, a / b.clamp(min=1e-300), 0.0)
+def _pair(s: Tensor, y: Tensor, total: Total) -> tuple[Tensor, Tensor, Tensor]:
+    sy = total(s, y)
+    return s, y, torch.where(sy > 0, 1 / sy.clamp(min=1e-300), 0.0)
+
+
+def _two_loops(G: Tensor, memory: list[tuple[Tensor, Tensor, Tensor]], solve: Solver, total: Total) -> Tensor:
+    """B G: the inverse that `solve` applies, corrected so that B y = s for the last step."""
+    Q, coefficients = G, []
+    for s, y, rho in reversed(memory):
+        coefficients.append(rho * total(s, Q))
+        Q = Q - coefficients[-1] * y
+    Q = solve(Q)
+    if memory:  # and brought to the scale of the true curvature, as the last step showed it
+        s, y, rho = memory[-1]
+        Q = Q * torch.where(rho > 0, 1 / (rho * total(y, solve(y))).clamp(min=1e-300), 1.0)
+    for s, y, rho in memory:
+        Q = Q + (coefficients.pop() - rho * total(y, Q)) * s
+    return Q

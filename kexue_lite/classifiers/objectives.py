@@ -1,9 +1,10 @@
-"""What the solver minimises: Σᵢ aᵢ ℓ(scores of i) + a quadratic penalty, for two kinds of losses.
+"""What the descent minimises: Σᵢ aᵢ ℓ(scores of i) + a quadratic penalty, for two kinds of losses.
 
 `Softmax`     ℓ = log Σ_k e^(s_k) − s_y: all K scores of an example enter one loss.
 `Margins`     ℓ = Σ_k l(y_k s_k) with y_k = ±1: K problems that share nothing but X, solved side by side.
 
-Each gives the values, the slopes ∂ℓ/∂s, ``(K, N)``, and the curvature as an action on ``(K, N)``.
+Scores S are ``(K, N)``. Each gives the values, the slopes ∂ℓ/∂s ``(K, N)``, also of some rows alone, and the
+curvatures ∂²ℓ/∂s_k∂s_l.
 """
 
 from __future__ import annotations
@@ -15,23 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-
-class Curvature(Protocol):
-    """The second derivatives of the losses at fixed scores."""
-
-    def __call__(self, rows: slice, T: Tensor) -> Tensor:
-        """Their action on T, for some rows."""
-        ...
-
-    @property
-    def diagonal(self) -> Tensor:
-        """``(K, N)``."""
-        ...
-
-    @property
-    def mean(self) -> Tensor:
-        """Of an example, ``(K, K)``."""
-        ...
+ALL = slice(None)
 
 
 class Objective(Protocol):
@@ -43,12 +28,27 @@ class Objective(Protocol):
         """Sum of the losses in float64: ``(1, 1)`` where coupled, ``(K, 1)`` where not."""
         ...
 
-    def slopes(self, S: Tensor) -> Tensor:
-        """∂ℓ/∂s, ``(K, N)``."""
+    def slopes(self, S: Tensor, rows: slice = ALL) -> Tensor:
+        """∂ℓ/∂s, ``(K, N)``; with `rows`, S is that of these rows alone."""
         ...
 
     def curvature(self, S: Tensor) -> Curvature:
         """∂²ℓ/∂s²."""
+        ...
+
+
+class Curvature(Protocol):
+    """The second derivatives of the losses at fixed scores."""
+
+    diagonal: Tensor  # ∂²ℓ/∂s_k², (K, N)
+
+    def between(self, k: int, l: int) -> Tensor:
+        """∂²ℓ/∂s_k∂s_l, ``(N,)``, for k ≠ l."""
+        ...
+
+    @property
+    def mean(self) -> Tensor:
+        """Of an example, ``(K, K)``."""
         ...
 
 
@@ -64,35 +64,29 @@ class Softmax:
         losses = S.logsumexp(0, keepdim=True) - S.gather(0, self.y)
         return losses.mul_(self.a).sum(1, keepdim=True, dtype=torch.float64)
 
-    def slopes(self, S: Tensor) -> Tensor:
+    def slopes(self, S: Tensor, rows: slice = ALL) -> Tensor:
+        a = self.a[:, rows]
         R = S.softmax(0)
-        R.scatter_add_(0, self.y, torch.full_like(self.a, -1))
-        return R.mul_(self.a)
+        R.scatter_add_(0, self.y[:, rows], torch.full_like(a, -1))
+        return R.mul_(a)
 
     def curvature(self, S: Tensor) -> Curvature:
         return _SoftmaxCurvature(S.softmax(0), self.a)
 
 
-@dataclass
 class _SoftmaxCurvature:
-    """T → a (p ∘ T − p ⟨p, T⟩)."""
+    """a (p_k δ_kl − p_k p_l)."""
 
-    p: Tensor
-    a: Tensor
+    def __init__(self, p: Tensor, a: Tensor) -> None:
+        self.p, self.ap = p, a * p
+        self.diagonal = self.ap * (1 - p)
 
-    def __call__(self, rows: slice, T: Tensor) -> Tensor:
-        p = self.p[:, rows]
-        A = p * T
-        return A.sub_(p * A.sum(0, keepdim=True)).mul_(self.a[:, rows])
-
-    @property
-    def diagonal(self) -> Tensor:
-        return self.a * self.p * (1 - self.p)
+    def between(self, k: int, l: int) -> Tensor:
+        return -self.ap[k] * self.p[l]
 
     @property
     def mean(self) -> Tensor:
-        ap = self.a * self.p
-        return (torch.diag(ap.sum(1)) - ap @ self.p.T).double() / ap.shape[1]
+        return (torch.diag(self.ap.sum(1)) - self.ap @ self.p.T).double() / self.p.shape[1]
 
 
 @dataclass
@@ -120,15 +114,16 @@ class Margins:
             losses = within**2 / (4 * self.width) + (1 - self.width - m).clamp(min=0)
         return losses.mul_(self.a).sum(1, keepdim=True, dtype=torch.float64)
 
-    def slopes(self, S: Tensor) -> Tensor:
-        m = self.Y * S
+    def slopes(self, S: Tensor, rows: slice = ALL) -> Tensor:
+        Y = self.Y[:, rows]
+        m = Y * S
         if self.kind == "logistic":
             slope = -torch.sigmoid(-m)
         elif self.kind == "squared_hinge":
             slope = -2 * (1 - m).clamp(min=0)
         else:
             slope = -((1 + self.width - m) / (2 * self.width)).clamp(0, 1)
-        return slope.mul_(self.Y).mul_(self.a)
+        return slope.mul_(Y).mul_(self.a[:, rows])
 
     def curvature(self, S: Tensor) -> Curvature:
         m = self.Y * S
@@ -140,14 +135,14 @@ class Margins:
         return _Diagonal(self.a * (((m - 1).abs() < self.width) / (2 * self.width)))
 
 
-@dataclass
 class _Diagonal:
-    """T → c ∘ T."""
+    """No curvature between scores."""
 
-    diagonal: Tensor
+    def __init__(self, diagonal: Tensor) -> None:
+        self.diagonal = diagonal
 
-    def __call__(self, rows: slice, T: Tensor) -> Tensor:
-        return self.diagonal[:, rows] * T
+    def between(self, k: int, l: int) -> Tensor:
+        return torch.zeros_like(self.diagonal[k])
 
     @property
     def mean(self) -> Tensor:
