@@ -2,7 +2,7 @@
 
 Ground floor: `device` (where tensors live, seeds, the scale dial), `data` (data sets), `claims` (checked
 statements), `plotting` (figures), `training` (one training loop).
-Rooms: `extrema` (chapter 1), `embeddings` (chapter 4).
+Rooms: `extrema` (chapter 1), `embeddings` (chapter 4), `gradients` (chapter 5).
 
 Importing the package imports no room, opens no connection and writes no file.
 """
