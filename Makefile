@@ -43,6 +43,7 @@ lint: $(INSTALLED)
 
 seeds: $(INSTALLED) ## the stored experiments of the chapters again, three seeds each (about 10 minutes)
 	$(BIN)/python -m benchmarks.digits_judge --seeds 0 1 2 3 4
+	$(BIN)/python -m benchmarks.sentiment --seeds 0 1 2
 	$(BIN)/python -m benchmarks.sgns_race --seeds 0 1 2
 	$(BIN)/python -m benchmarks.yardsticks --seeds 0 1 2
 

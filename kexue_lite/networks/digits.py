@@ -176,7 +176,7 @@ def train_digit_classifier(
     labels: Tensor | np.ndarray,
     *,
     seed: int = 0,
-    steps: int = 500,
+    steps: int = 400,
     batch_size: int = 128,
     rate: float = 0.003,
     distort: bool = True,
@@ -192,7 +192,7 @@ def train_digit_classifier(
     seed
         Of the weights, of the order of the pictures and of their distortions.
     steps, batch_size, rate
-        Length of training, pictures of a step (at most N), largest learning rate.
+        Length of training, pictures of a step (about: an epoch is cut evenly), largest learning rate.
     distort
         Whether the pictures are distorted. Chapter 3 shows what happens without.
 
@@ -224,7 +224,9 @@ def train_digit_classifier(
         classes=max(10, int(y.max()) + 1),
         generator=generator_for(seed + 2 * _APART, 0),
     ).to(x)
-    drawn = minibatches(x, y, batch_size=min(whole("batch_size", batch_size), len(x)), seed=seed)
+    # An epoch is cut into nearly equal batches: the batch statistics of a small rest would be poor.
+    parts = max(1, round(len(x) / whole("batch_size", batch_size)))
+    drawn = minibatches(x, y, batch_size=-(-len(x) // parts), seed=seed)
 
     def batches(step: int) -> tuple[Tensor, ...]:
         pictures, names = drawn(step)
@@ -246,8 +248,8 @@ def train_digit_classifier(
         progress=False,
     )
     averaged: Any = run.averaged
-    # The averaged weights have other statistics than those met on the way.
-    torch.optim.swa_utils.update_bn((batches(k) for k in range(-(-len(x) // batch_size))), averaged)
+    # Batch statistics of the averaged weights, on pictures as they are when it is used: not distorted.
+    torch.optim.swa_utils.update_bn(x.split(4096), averaged)
     return averaged.eval()
 
 
