@@ -29,6 +29,7 @@ from .objectives import Margins, Objective, Softmax
 from .preconditioners import Preconditioner
 from .table import Table
 
+SMALL = 4_000_000  # numbers in X (stored ones, if sparse) up to which float32 is computed in float64
 WIDTHS = tuple(10 ** (-k / 2) for k in range(13))  # of the smeared hinge: as in `fit_linear`
 
 
@@ -78,7 +79,9 @@ class _Linear(ClassifierMixin, BaseEstimator):
         s = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y, sample_weight=s)
         device = torch.device("cpu" if self.device is None else self.device)
-        table = Table(X, ones=self.fit_intercept, device=device)
+        # Float32 pays where X is large; where it is not, its rounding would only keep Newton from the end.
+        inner = X.astype(np.float64, copy=False) if X.size <= SMALL else X
+        table = Table(inner, ones=self.fit_intercept, device=device)
         solution = self._solve(table, torch.as_tensor(codes, device=device), s, weights)
         W = solution.W.cpu().numpy().astype(X.dtype)
         self.coef_ = np.ascontiguousarray(W[:, : X.shape[1]])

@@ -26,6 +26,7 @@ Total = Callable[[Tensor, Tensor], Tensor]
 MEMORY = 30  # steps that L-BFGS remembers
 TRIALS = 60  # of a line search
 PATIENCE = 3  # steps in a row whose estimate must be small, where it is an estimate
+STUCK = 10  # steps without half the gap after which a gap near rounding is taken for rounding
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,17 @@ class Descent:
         S = self.table.scores(W)
         F, G = self.value(W, S), self.table.back(self.objective.slopes(S)) + self.ridge * W
         memory: list[tuple[Tensor, Tensor, Tensor]] = []
-        small = steps = 0
+        small = stuck = steps = 0
+        least = math.inf
         while True:
             solve = self.preconditioner(self.objective, S, steps)
             P = -_two_loops(G, memory, solve, self.total)
             slope = self.total(G, P)
             gap, value = float(-slope.sum() / 2), float(F.sum())
             small = small + 1 if gap <= tol * value else 0
-            enough = small > (1 if self.preconditioner.exact else PATIENCE)
+            stuck, least = (0, gap) if gap < least / 2 else (stuck + 1, least)
+            rounding = stuck >= STUCK and gap <= 10 * torch.finfo(S.dtype).eps * value
+            enough = rounding or small > (1 if self.preconditioner.exact else PATIENCE)
             if enough or steps == max_iter or not math.isfinite(gap) or gap == 0:
                 return Solution(W, value, float(G.norm()), steps, enough or gap == 0)
             T, G_new = self.table.sweep(P, lambda rows, T: self.objective.slopes(S[:, rows] + T, rows))  # noqa: B023
