@@ -244,10 +244,10 @@ def train_digit_classifier(
         optimizer=optimizer,
         steps=steps,
         schedule=schedule,
-        average=max(0.0, 1 - 12 / steps),
+        average=1 - 12 / steps if steps > 12 else None,
         progress=False,
     )
-    averaged: Any = run.averaged
+    averaged: Any = run.averaged if run.averaged is not None else run.model
     # Batch statistics of the averaged weights, on pictures as they are when it is used: not distorted.
     torch.optim.swa_utils.update_bn(x.split(4096), averaged)
     return averaged.eval()
