@@ -60,13 +60,13 @@ class Descent:
         F, G = self.value(W, S), self.table.back(self.objective.slopes(S)) + self.ridge * W
         memory: list[tuple[Tensor, Tensor, Tensor]] = []
         small = stuck = steps = 0
-        least = math.inf
+        least, nothing = math.inf, torch.finfo(torch.float64).eps * float(F.sum())  # if the minimum is 0
         while True:
             solve = self.preconditioner(self.objective, S, steps)
             P = -_two_loops(G, memory, solve, self.total)
             slope = self.total(G, P)
             gap, value = float(-slope.sum() / 2), float(F.sum())
-            small = small + 1 if gap <= tol * value else 0
+            small = small + 1 if gap <= max(tol * value, nothing) else 0
             stuck, least = (0, gap) if gap < least / 2 else (stuck + 1, least)
             rounding = stuck >= STUCK and gap <= 10 * torch.finfo(S.dtype).eps * value
             enough = rounding or small > (1 if self.preconditioner.exact else PATIENCE)
