@@ -323,11 +323,15 @@ def test_tied_weights_inside_are_scaled_once():
 
 def test_a_module_with_a_parametrisation_of_its_own():
     class Double(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("two", torch.tensor(2.0).double())  # has a number of its own in a file
+
         def forward(self, x):
-            return 2 * x
+            return self.two * x
 
         def right_inverse(self, x):
-            return x / 2
+            return x / self.two
 
     def build():
         net = network()
