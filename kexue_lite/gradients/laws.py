@@ -43,7 +43,6 @@ class Law:
 
 
 _MOMENTS = {"exp_avg": 1, "exp_avg_sq": 2, "max_exp_avg_sq": 2}
-_KEPT = ("step", "mu_product", "eta", "mu")  # counters and schedules know nothing of λ
 
 LAWS = {
     "SGD": Law(2, "The step is the gradient, or a sum of gradients: k = 1.", {"momentum_buffer": 1}),
