@@ -33,7 +33,7 @@ def find_owners(module: nn.Module) -> Owners:
             if not parts.is_tensor:
                 raise ValueError(
                     f"module: {type(owner).__name__}.{name} is parametrised by several tensors "
-                    "(weight_norm?), which have different rates; scale it before that is registered"
+                    "(weight_norm?), so that no one factor is its scale; use parameter groups"
                 )
             found[name] = parts.original
         for name, parameter in found.items():
@@ -45,10 +45,25 @@ def find_owners(module: nn.Module) -> Owners:
             if isinstance(parameter, nn.Parameter) and (
                 parameter.is_floating_point() or parameter.is_complex()
             ):
+                _refuse_owner(owner, name)
                 places.setdefault(id(parameter), (parameter, []))[1].append((owner, name))
     if not places:
         raise ValueError(f"module must have at least one parameter, {type(module).__name__} has none")
     return list(places.values())
+
+
+def _refuse_owner(owner: nn.Module, name: str) -> None:
+    """Raise for a module that would compute something else if its parameter were θ = λφ."""
+    if getattr(owner, "max_norm", None) is not None and isinstance(owner, nn.Embedding | nn.EmbeddingBag):
+        raise ValueError(
+            f"module: {type(owner).__name__}.{name} is shortened in place whenever it is used (max_norm), "
+            "which would reach a copy of it only; use parameter groups"
+        )
+    if isinstance(owner, nn.Sequential | nn.ModuleList | nn.ModuleDict):
+        raise ValueError(
+            f"module: {type(owner).__name__} has the parameter {name} of its own, and would take the "
+            "parametrisation for one of its parts; scale the parts one by one"
+        )
 
 
 def refuse_shared_outside(owners: Owners, module: nn.Module) -> None:

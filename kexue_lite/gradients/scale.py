@@ -15,16 +15,13 @@ from __future__ import annotations
 import itertools
 import math
 import numbers
-from collections.abc import Iterator
 from types import TracebackType
-from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.utils import parametrize
 
-from kexue_lite.gradients.checkpoints import Scale, convert_file
 from kexue_lite.gradients.laws import check_convertible, convert_state, law_of
+from kexue_lite.gradients.mounting import Place, places_in, put_in, scale_of, stands, take_out
 from kexue_lite.gradients.owners import find_owners, lists_of, refuse_shared_outside
 
 _numbers = itertools.count()
@@ -45,7 +42,7 @@ class ScaledLearningRate:
 
     def __init__(
         self,
-        places: list[tuple[nn.Module, str, Scale]],
+        places: list[Place],
         ratio: float,
         exponent: float,
         optimizer: torch.optim.Optimizer | None,
@@ -56,11 +53,14 @@ class ScaledLearningRate:
 
     @property
     def active(self) -> bool:
-        """Whether it has not been undone."""
-        return any(self._number in scale.factors for _, _, scale in self._places)
+        """Whether it stands anywhere still."""
+        return any(self._number in place[2].factors and stands(place) for place in self._places)
 
     def remove(self, *, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Undo this scale: φ becomes θ = λφ again, in the same `Parameter` objects.
+
+        Parameters from which `torch.nn.utils.parametrize.remove_parametrizations` took it already hold θ and
+        are passed over.
 
         Parameters
         ----------
@@ -71,11 +71,19 @@ class ScaledLearningRate:
         Raises
         ------
         ValueError
-            If it was undone before, or the memory cannot be converted.
+            If it was undone before, or the memory cannot be converted, or a shared parameter had its
+            parametrisation removed at one of its places by other hands.
         """
         if not self.active:
             raise ValueError("this scale has been removed before: there is nothing left to undo")
-        _take_off(self._places, {self._number}, optimizer or self._optimizer)
+        left = [place for place in self._places if stands(place)]
+        for owner, name, scale in self._places:
+            if not stands((owner, name, scale)) and any(other is scale for _, _, other in left):
+                raise ValueError(
+                    f"{type(owner).__name__}.{name} is one of the places of a shared parameter, and its "
+                    "parametrisation was removed by other hands, there alone: the values are lost"
+                )
+        _take_off(left, {self._number}, optimizer or self._optimizer)
 
     def __enter__(self) -> ScaledLearningRate:
         return self
@@ -129,8 +137,10 @@ def scale_learning_rate(
         If `module` is no module, or a number is none (a bool is none).
     ValueError
         If the module has no parameter, `ratio` is not positive and finite, `exponent` is 0 (as Adafactor's:
-        its steps do not depend on the scale, so no scale can change them) or the optimiser's own exponent is
-        another one.
+        its steps do not depend on the scale, so no scale can change them), the optimiser's own exponent is
+        another one, or a parameter cannot be scaled: it is one of two that make a weight (`weight_norm`), it
+        is written into whenever it is used (`max_norm`), it has no values yet, a module outside shares it,
+        or θ/λ leaves the range of its number type.
 
     Notes
     -----
@@ -140,7 +150,11 @@ def scale_learning_rate(
     differs. Saved names are torch's, ``parametrizations.weight.original``, and hold φ; `plain_state_dict`
     saves plain names and θ. What does not: pickling the module itself, which torch refuses for every
     parametrised module (save the state_dict); and writing into ``layer.weight`` in place, such as
-    ``nn.init.zeros_(layer.weight)``, which changes a copy: assign instead.
+    ``nn.init.zeros_(layer.weight)``, ``layer.weight.data = ...`` or ``layer.reset_parameters()``, which
+    changes a copy and nothing else: assign (``layer.weight = ...``) instead. The number type must have room
+    for θ/λ: half precision ends at 65504. `torch.nn.utils.parametrize.remove_parametrizations` leaves θ too
+    (with its default, `leave_parametrized=True`; at all places of a shared parameter it does not: use
+    ``.remove()`` there).
 
     Examples
     --------
@@ -157,11 +171,13 @@ def scale_learning_rate(
     refuse_shared_outside(owners, module)
     if optimizer is not None:
         check_convertible(optimizer, [p for p, _ in owners])
+    for parameter, where in owners:
+        _refuse_rounding(parameter, where[0], float(ratio) ** (1 / float(exponent)))
     places = []
     for _, where in owners:
-        scale = _scale_of(where)
+        scale = scale_of(where)
         for owner, name in where:
-            _put_in(owner, name, scale)
+            put_in(owner, name, scale)
             places.append((owner, name, scale))
     handle = ScaledLearningRate(places, float(ratio), float(exponent), optimizer)
     for parameter, _ in owners:
@@ -193,7 +209,7 @@ def unscale_learning_rate(module: nn.Module, *, optimizer: torch.optim.Optimizer
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
-    places = list(_places(module))
+    places = list(places_in(module))
     if places:
         _take_off(places, {number for _, _, scale in places for number in scale.factors}, optimizer)
 
@@ -232,58 +248,25 @@ def _check(module: nn.Module, ratio: float, exponent: float, optimizer: torch.op
         )
 
 
-def _scale_of(where: list[tuple[nn.Module, str]]) -> Scale:
-    for owner, name in where:
-        if parametrize.is_parametrized(owner, name):
-            first = lists_of(owner)[name][0]
-            if isinstance(first, Scale):
-                return first
-    return Scale()
+def _refuse_rounding(parameter: nn.Parameter, where: tuple[nn.Module, str], factor: float) -> None:
+    """Raise if φ = θ/λ leaves the range of the number type: half precision ends at 65504 and at 6e-8."""
+    theta = parameter.detach()
+    if theta.is_meta or theta.numel() == 0:
+        return
+    phi = theta / factor
+    finite = theta.isfinite()  # a weight that is NaN already is not our doing
+    size = theta[finite].abs().amax() if finite.any() else theta.new_zeros(()).abs()
+    lost = (phi * factor - theta)[finite].abs()
+    if not (lost <= 8 * torch.finfo(theta.dtype).eps * size).all():
+        owner, name = where
+        raise ValueError(
+            f"ratio: divided by λ = {factor:g}, {type(owner).__name__}.{name} leaves the range of "
+            f"{theta.dtype}; choose a ratio nearer to 1 or a wider type"
+        )
 
 
-def _own_class(owner: nn.Module) -> None:
-    """Give a parametrised module a class of its own.
-
-    torch keeps the properties of a parametrised module in a class made for it, and a deep copy shares that
-    class: what is added to or taken from one would be so for the other.
-    """
-    shared = type(owner)
-    own = {k: v for k, v in vars(shared).items() if k not in ("__dict__", "__weakref__")}
-    owner.__class__ = type(shared.__name__, shared.__bases__, own)
-
-
-def _put_in(owner: nn.Module, name: str, scale: Scale) -> None:
-    if parametrize.is_parametrized(owner):
-        _own_class(owner)
-    if not parametrize.is_parametrized(owner, name):
-        parametrize.register_parametrization(owner, name, scale)  # its factor is 1 as yet: no value changes
-    else:
-        parts: Any = lists_of(owner)[name]
-        if parts[0] is scale:
-            return
-        parts.insert(0, scale)  # next to what is stored; the parametrisation that was there sees θ as before
-    if not any(_is_ours(hook) for hook in owner._load_state_dict_pre_hooks.values()):
-        owner.register_load_state_dict_pre_hook(convert_file)
-
-
-def _is_ours(hook: Any) -> bool:
-    return getattr(hook, "hook", hook) is convert_file
-
-
-def _places(module: nn.Module) -> Iterator[tuple[nn.Module, str, Scale]]:
-    for owner in module.modules():
-        for name, parts in lists_of(owner).items():
-            if isinstance(parts[0], Scale):
-                yield owner, name, parts[0]
-
-
-def _take_off(
-    places: list[tuple[nn.Module, str, Scale]], calls: set[int], optimizer: torch.optim.Optimizer | None
-) -> None:
+def _take_off(places: list[Place], calls: set[int], optimizer: torch.optim.Optimizer | None) -> None:
     """Undo some calls at some places; all is checked before anything is changed."""
-    for owner, name, scale in places:
-        if not (parametrize.is_parametrized(owner, name) and lists_of(owner)[name][0] is scale):
-            raise ValueError(f"{type(owner).__name__}.{name}: its parametrisation was removed by other hands")
     found = {id(scale): (lists_of(owner)[name].original, scale) for owner, name, scale in places}
     if optimizer is not None:
         check_convertible(optimizer, [parameter for parameter, _ in found.values()])
@@ -294,7 +277,7 @@ def _take_off(
             convert_state(optimizer, [parameter], 1 / factor)
     for owner, name, scale in places:
         if not scale.factors:
-            _take_out(owner, name)
+            take_out(owner, name)
 
 
 def _multiply(parameter: nn.Parameter, factor: float) -> None:
@@ -303,16 +286,3 @@ def _multiply(parameter: nn.Parameter, factor: float) -> None:
         parameter.mul_(factor)
         if parameter.grad is not None:
             parameter.grad.div_(factor)
-
-
-def _take_out(owner: nn.Module, name: str) -> None:
-    parts: Any = lists_of(owner)[name]
-    if len(parts) > 1:
-        del parts[0]
-    else:
-        _own_class(owner)
-        parametrize.remove_parametrizations(owner, name, leave_parametrized=False)
-    if not any(place is owner for place, _, _ in _places(owner)):
-        for key, hook in list(owner._load_state_dict_pre_hooks.items()):
-            if _is_ours(hook):
-                del owner._load_state_dict_pre_hooks[key]

@@ -359,7 +359,7 @@ def test_a_module_with_a_parametrisation_of_its_own():
 
 def test_weight_norm_has_two_tensors_and_is_refused():
     layer = nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))
-    with pytest.raises(ValueError, match="several tensors"):
+    with pytest.raises(ValueError, match=r"several tensors.*use parameter groups"):
         scale_learning_rate(layer, 0.1, exponent=1)
 
 
@@ -457,14 +457,171 @@ def test_pickling_is_refused_by_torch_until_it_is_undone():
     assert apart(pickle.loads(pickle.dumps(net)), network()) <= 1e-15
 
 
-def test_removed_by_other_hands():
-    net = network()
-    handle = scale_learning_rate(net, 0.1, exponent=2)
+def test_removed_by_torch_values_stay_and_the_handle_knows():
+    net, before = network(), values(network())
+    objects = list(net.parameters())
+    handle = scale_learning_rate(net, 0.13, exponent=2)
     parametrize.remove_parametrizations(net[0], "weight")
-    before = values(net)
-    with pytest.raises(ValueError, match=r"Linear\.weight: .* other hands"):
+    torch.testing.assert_close(values(net), before, rtol=1e-14, atol=1e-15)
+    assert handle.active and net[0].weight is objects[0]
+    handle.remove()  # what is left of it
+    torch.testing.assert_close(values(net), before, rtol=1e-14, atol=1e-15)
+    assert not handle.active and [type(m) for m in net] == [type(m) for m in network()]
+    with scale_learning_rate(net[2], 0.13, exponent=2) as handle:
+        for name in ("weight", "bias"):
+            parametrize.remove_parametrizations(net[2], name)
+        assert not handle.active
+    again = scale_learning_rate(net[2], 0.13, exponent=2)  # the handle of before has no hold on it
+    with pytest.raises(ValueError, match="removed before"):
         handle.remove()
-    assert torch.equal(values(net), before)
+    again.remove()
+    torch.testing.assert_close(values(net), before, rtol=1e-14, atol=1e-15)
+
+
+def test_a_shared_parameter_removed_by_torch_at_one_place_is_not_multiplied_again():
+    net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    net[1].weight = net[0].weight
+    handle = scale_learning_rate(net, 0.1, exponent=1)
+    parametrize.remove_parametrizations(net[0], "weight")
+    before = net[0].weight.detach().clone()
+    with pytest.raises(ValueError, match="one of the places of a shared parameter"):
+        handle.remove()
+    assert torch.equal(net[0].weight, before)
+
+
+def test_a_deep_copy_is_undone_by_torch_without_the_other():
+    net = network()
+    scale_learning_rate(net, 0.1, exponent=2)
+    clone = copy.deepcopy(net)
+    for name in ("weight", "bias"):
+        parametrize.remove_parametrizations(clone[0], name)
+    x = batch(0)[0]
+    torch.testing.assert_close(net(x), clone(x), rtol=1e-14, atol=1e-15)
+    assert parametrize.is_parametrized(net[0]) and type(clone[0]) is nn.Linear
+
+
+@pytest.mark.parametrize("build", [
+    lambda: nn.TransformerEncoderLayer(4, 2), lambda: nn.LSTM(3, 4, 2, bidirectional=True),
+    lambda: nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)),
+])  # fmt: skip
+def test_parameters_come_in_the_same_order_as_before(build):
+    """Files of optimisers go by the order."""
+    module = build()
+    objects, names = list(module.parameters()), [n for n, _ in module.named_parameters()]
+    handle = scale_learning_rate(module, 0.1, exponent=1)
+    assert [id(p) for p in module.parameters()] == [id(p) for p in objects]
+    handle.remove()
+    assert [id(p) for p in module.parameters()] == [id(p) for p in objects]
+    assert [n for n, _ in module.named_parameters()] == names
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_a_recurrent_layer_trains_like_a_group_and_can_be_copied_after_it_ran(kind):
+    torch.manual_seed(0)
+    grouped = kind(3, 4, 2, batch_first=True, bidirectional=True).double()
+    scaled = copy.deepcopy(grouped)
+    handle = scale_learning_rate(scaled, RATIO, exponent=2)
+    ours = torch.optim.SGD(scaled.parameters(), 0.1)
+    theirs = torch.optim.SGD(grouped.parameters(), 0.1 * RATIO)
+    x = torch.randn(2, 5, 3, dtype=torch.float64)
+    for _ in range(20):
+        for net, optimizer in ((scaled, ours), (grouped, theirs)):
+            optimizer.zero_grad()
+            net(x)[0].pow(2).sum().backward()
+            optimizer.step()
+    end = grouped(x)[0]
+    torch.testing.assert_close(scaled(x)[0], end, rtol=1e-12, atol=1e-13)
+    clone = copy.deepcopy(scaled)
+    clone = copy.deepcopy(clone)  # a copy of a copy, before it runs
+    torch.testing.assert_close(clone(x)[0], end, rtol=1e-12, atol=1e-13)
+    unscale_learning_rate(clone)
+    torch.testing.assert_close(clone(x)[0], end, rtol=1e-12, atol=1e-13)
+    handle.remove()
+    assert all(a is b for a, b in zip(scaled._flat_weights, scaled.parameters(), strict=True))
+    torch.testing.assert_close(copy.deepcopy(scaled)(x)[0], end, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("ratio", [1e-7, 1e7])
+def test_a_number_type_without_room_is_refused_before_anything_changes(ratio):
+    layer = nn.Linear(4, 4).half()
+    before = layer.weight.detach().clone()
+    with pytest.raises(ValueError, match=r"Linear\.weight leaves the range of torch\.float16"):
+        scale_learning_rate(layer, ratio, exponent=1)
+    assert torch.equal(layer.weight, before) and type(layer) is nn.Linear
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_values_and_type_stay_in_every_precision(dtype):
+    torch.manual_seed(0)
+    layer = nn.BatchNorm1d(4).to(dtype)
+    layer.weight.data.normal_()
+    layer.weight.data[0] = math.nan  # is not our doing
+    before = {k: v.clone() for k, v in layer.state_dict().items()}
+    with scale_learning_rate(layer, 0.013, exponent=2):
+        assert layer.weight.dtype == dtype and layer.num_batches_tracked.dtype == torch.int64
+        close = {"rtol": 2 * torch.finfo(dtype).eps, "atol": 0, "equal_nan": True}
+        torch.testing.assert_close(plain_state_dict(layer), before, **close)
+    torch.testing.assert_close(dict(layer.state_dict()), before, **close)
+
+
+def test_what_would_silently_compute_something_else_is_refused():
+    class Chain(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Linear(2, 2))
+            self.gain = nn.Parameter(torch.ones(2))
+
+    for module, words in (
+        (nn.Embedding(5, 3, max_norm=1.0), r"shortened in place whenever it is used \(max_norm\)"),
+        (nn.EmbeddingBag(5, 3, max_norm=1.0), "shortened in place"),
+        (Chain(), "Chain has the parameter gain of its own"),
+    ):
+        names = [n for n, _ in module.named_parameters()]
+        with pytest.raises(ValueError, match=words):
+            scale_learning_rate(module, 0.1, exponent=2)
+        assert [n for n, _ in module.named_parameters()] == names
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("kind", [nn.Embedding, nn.EmbeddingBag])
+def test_an_embedding_trains_like_a_group(kind, sparse):
+    torch.manual_seed(0)
+    grouped = kind(5, 3, sparse=sparse, padding_idx=1).double()
+    scaled = copy.deepcopy(grouped)
+    scale_learning_rate(scaled, RATIO, exponent=2)
+    ours = torch.optim.SGD(scaled.parameters(), 0.5)
+    theirs = torch.optim.SGD(grouped.parameters(), 0.5 * RATIO)
+    for _ in range(20):
+        for table, optimizer in ((scaled, ours), (grouped, theirs)):
+            optimizer.zero_grad()
+            (table(torch.tensor([[0, 1, 2, 2]])).sin() * torch.arange(1, 4)).sum().backward()
+            assert next(table.parameters()).grad.is_sparse == sparse
+            optimizer.step()
+    torch.testing.assert_close(scaled.weight, grouped.weight, rtol=1e-13, atol=1e-14)
+    scale_learning_rate(scaled, 0.5, exponent=2)  # a waiting sparse gradient goes with its parameter
+    torch.testing.assert_close(scaled.weight, grouped.weight, rtol=1e-13, atol=1e-14)
+
+
+def test_second_derivatives_and_functional_calls_and_compilation():
+    layer = network()[0]
+    x, theta = batch(0)[0], network()[0].weight.detach()
+    scale_learning_rate(layer, RATIO, exponent=1)
+    phi = layer.parametrizations.weight.original
+
+    def curvature(weight, at):
+        (g,) = torch.autograd.grad((x @ weight.T).pow(3).sum(), at, create_graph=True)
+        return torch.autograd.grad(g.pow(2).sum(), at)[0]
+
+    own = theta.clone().requires_grad_()
+    torch.testing.assert_close(curvature(layer.weight, phi), RATIO**3 * curvature(own, own))
+    held = {n: p.detach() for n, p in layer.named_parameters()}
+    g = torch.func.grad(lambda p: torch.func.functional_call(layer, p, (x,)).sum())(held)
+    torch.testing.assert_close(g["parametrizations.bias.original"], torch.full((7,), 16 * RATIO).double())
+    compiled = torch.compile(layer, backend="eager")
+    torch.testing.assert_close(compiled(x), layer(x))
+    second = scale_learning_rate(layer, 0.5, exponent=1)  # what was compiled notices
+    torch.testing.assert_close(compiled(x), layer(x))
+    second.remove()
+    torch.testing.assert_close(compiled(x), layer(x))
 
 
 BAD = [
