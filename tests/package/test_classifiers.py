@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks import classifier_race
 from kexue_lite.classifiers import LinearSVC, LogisticRegression, estimators, fit_linear, preconditioners
+from kexue_lite.classifiers.objectives import Margins
 from kexue_lite.classifiers.table import Table
 from kexue_lite.data import documentation_corpus
 
@@ -181,6 +182,33 @@ def test_float32_stays_float32_and_is_near_float64(
     assert apart(single, ours(kind).fit(X, y)) < (1e-3 if large else 1e-6)
 
 
+def test_rounding_ends_a_descent_that_can_get_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = load_iris(return_X_y=True)
+    monkeypatch.setattr(estimators, "SMALL", 0)  # float32 throughout, and tol far below its rounding
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        single = LogisticRegression(1e3, tol=1e-14).fit(X.astype(np.float32), y)
+    best = LogisticRegression(1e3).fit(X, y)
+    least = classifier_race.objective("logistic", 1e3, X, y, best.coef_, best.intercept_)
+    mine = classifier_race.objective("logistic", 1e3, X, y, single.coef_, single.intercept_)
+    assert single.n_iter_ < 100 and mine < least * (1 + 1e-6)
+
+
+def test_a_preconditioner_without_any_curvature_is_finite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Saturated logistic losses have none, and a free intercept has no penalty either."""
+    X = load_iris().data
+    for widest, cheap in ((2500, 1e9), (2500, 0), (2, 0)):
+        monkeypatch.setattr(preconditioners, "WIDEST", widest)
+        monkeypatch.setattr(preconditioners, "CHEAP", cheap)
+        table = Table(X, ones=True, device=torch.device("cpu"))
+        ridge = torch.tensor([1.0, 1, 1, 1, 0]).double()
+        nothing = torch.zeros(1, len(X)).double()
+        make = preconditioners.Preconditioner(table, ridge, 1, coupled=False)
+        solve = make(Margins(torch.ones_like(nothing), nothing, "logistic"), nothing, 0)
+        solved = solve(torch.tensor([[2.0, 2, 2, 2, 0]]).double())
+        torch.testing.assert_close(solved, torch.tensor([[2.0, 2, 2, 2, 0]]).double(), rtol=1e-4, atol=1e-12)
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("kind", ["logistic", "squared hinge"])
 @pytest.mark.parametrize("sparse", [False, True])
@@ -333,6 +361,7 @@ def test_parameters_that_are_refused(estimator: Any, options: dict, error: type,
         ([["a", "b"], ["c", "d"], ["e", "f"]], Y2, None, ValueError, "could not convert|dtype"),
         (X2, Y2, [1.0, -1.0, 1.0], ValueError, "[Nn]egative"),
         (X2, Y2, [1.0, 1.0], ValueError, "shape"),
+        (X2, Y2, [0.0, 0.0, 0.0], ValueError, "at least one non-zero"),
         (X2, Y2, [1.0, np.nan, 1.0], ValueError, "NaN"),
     ],
 )
