@@ -10,6 +10,9 @@ value is replaced by the mean over m − δ .. m + δ. The slope of a smeared lo
 (ℓ(m + δ) − ℓ(m − δ))/2δ, and its curvature the difference of two slopes; both exist for any convex loss.
 Then δ goes down to 1e-6 in steps, each started where the last one ended. (Smearing a loss moves the minimum
 by O(δ) where it has corners, by O(δ²) where it has none.)
+
+Where no example is within δ of a corner there is no curvature, and a Newton step would go to infinity: a step
+changes no margin by more than ten times the largest, and is halved until the objective surely falls.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from .arguments import loss_named, matrix, number, signs, whole
 from .losses import Loss, slope
 
 WIDTHS = tuple(10 ** (-k / 2) for k in range(13))  # δ: 1, 0.32, 0.1, ... 1e-6
+FAR = 1e4  # margin beyond which ℓ(m + δ) − ℓ(m − δ) is more rounding than difference
+SHORTEST = 1e-15  # share of a step below which there is nothing to gain but rounding
 
 
 @dataclass(frozen=True)
@@ -121,23 +126,29 @@ def fit_linear(
     """
     x, loss = matrix("x", x).double(), loss_named(loss)
     y, penalty, tolerance = signs(y, x), number("penalty", penalty, zero=True), number("tolerance", tolerance)
+    max_steps = whole("max_steps", max_steps)
     A = y[:, None] * torch.cat([x, x.new_ones(len(x), 1)], 1)[:, : x.shape[1] + bool(intercept)]  # m = A w
     w, steps = x.new_zeros(A.shape[1]), 0
     P = penalty * torch.ones_like(w)  # the diagonal of the penalty's Hessian
     P[x.shape[1] :] = 0
     unit = gradient(loss, A, P, w, WIDTHS[0]).norm().clamp(min=1e-300)
     for width in WIDTHS:
-        while (g := gradient(loss, A, P, w, width)).norm() > tolerance * unit and steps < whole(
-            "max_steps", max_steps
-        ):
+        while (g := gradient(loss, A, P, w, width)).norm() > tolerance * unit and steps < max_steps:
             m = A @ w
             curvature = (slope(loss, m + width) - slope(loss, m - width)) / (2 * width)
             H = (A.T * curvature) @ A + torch.diag(P)
-            p = -torch.linalg.solve(H + 1e-12 * H.diagonal().mean() * torch.eye(len(w), dtype=w.dtype), g)
+            p = -torch.linalg.solve(H + 1e-12 * H.diagonal().mean() * torch.eye(len(w)).to(H), g)
+            p = p * (10 * (1 + m.abs().max()) / (A @ p).abs().max()).clamp(max=1)
             t = 1.0
-            while gradient(loss, A, P, w + t * p, width) @ p > 0.5 * (g @ p).abs():  # beyond the valley: back
+            # The slope never falls along p, so the objective changes by at most t/2 times this sum.
+            while (
+                sum(gradient(loss, A, P, w + part * p, width) @ p for part in (t / 2, t)) > 0.1 * g @ p
+                and t > SHORTEST
+            ):
                 t /= 2
             w, steps = w + t * p, steps + 1
+            if t <= SHORTEST:
+                break
     value = loss(A @ w).sum() + (P * w**2).sum() / 2
     residual = float(g.norm() / unit)
     b = float(w[-1]) if intercept else 0.0
@@ -147,4 +158,7 @@ def fit_linear(
 def gradient(loss: Loss, A: Tensor, P: Tensor, w: Tensor, width: float) -> Tensor:
     """Of the smeared objective: Aᵀ(ℓ(m + δ) − ℓ(m − δ))/2δ + P w, with m = A w."""
     m = A @ w
-    return A.T @ ((loss(m + width) - loss(m - width)) / (2 * width)) + P * w
+    secant = (loss(m + width) - loss(m - width)) / (2 * width)
+    if bool((far := m.abs() > FAR).any()):
+        secant = torch.where(far, slope(loss, m), secant)
+    return A.T @ secant + P * w

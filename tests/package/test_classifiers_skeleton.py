@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse
 import sklearn.svm
 import torch
-from sklearn.datasets import load_breast_cancer, make_moons
+from sklearn.datasets import load_breast_cancer, load_wine, make_moons
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.preprocessing import StandardScaler
 
@@ -91,6 +91,18 @@ def test_the_hinge_is_the_support_vector_machine(cancer: tuple) -> None:
     theirs = sklearn.svm.SVC(C=0.5, kernel="linear", tol=1e-9).fit(x, y)
     np.testing.assert_allclose(fit.weights, theirs.coef_[0], atol=1e-5)
     assert fit.intercept == pytest.approx(theirs.intercept_[0], abs=1e-5) and fit.converged
+
+
+@pytest.mark.parametrize("penalty", [0.01, 0.00316, 0.003, 0.001])
+def test_a_weak_penalty_does_not_send_the_hinge_to_infinity(penalty: float) -> None:
+    """No example near a corner, no curvature: a Newton step once ended at an intercept of -3e16."""
+    x, y = load_wine(return_X_y=True)
+    x, y = StandardScaler().fit_transform(x[:, [6, 12]]), np.where(y == 0, 1, -1)
+    fit = fit_linear(x, y, loss="hinge", penalty=penalty)
+    theirs = sklearn.svm.SVC(C=1 / penalty, kernel="linear", tol=1e-9).fit(x, y)
+    hinges = np.maximum(0, 1 - y * theirs.decision_function(x)).sum()
+    assert fit.value <= (hinges + penalty / 2 * (theirs.coef_**2).sum()) * (1 + 1e-6) and fit.converged
+    np.testing.assert_allclose(fit.weights, theirs.coef_[0], atol=1e-3)
 
 
 @pytest.mark.parametrize("loss", [name for name in LOSSES if name != "zero_one"])
