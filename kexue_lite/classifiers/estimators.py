@@ -78,7 +78,7 @@ class _Linear(ClassifierMixin, BaseEstimator):
             raise ValueError(f"y must hold at least two classes, got only one class: {self.classes_[0]!r}")
         s = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y, sample_weight=s)
-        device = torch.device("cpu" if self.device is None else self.device)
+        device = _device(self.device)
         # Float32 pays where X is large; where it is not, its rounding would only keep Newton from the end.
         inner = X.astype(np.float64, copy=False) if X.size <= SMALL else X
         table = Table(inner, ones=self.fit_intercept, device=device)
@@ -304,6 +304,20 @@ class LinearSVC(_Linear):
 
 def _row(values: np.ndarray, table: Table) -> torch.Tensor:
     return torch.as_tensor(values, dtype=table.dtype, device=table.device)[None]
+
+
+def _device(wanted: Any) -> torch.device:
+    try:
+        chosen = torch.device("cpu" if wanted is None else wanted)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"device must be None or name a device that this machine has, such as 'cpu' or 'cuda'; "
+            f"got {wanted!r} ({str(error).splitlines()[0]})"
+        ) from error
+    except TypeError as error:
+        raise TypeError(f"device must be None, a name or a torch.device, got {wanted!r}") from error
+    return chosen
 
 
 def _real(name: str, value: Any) -> None:

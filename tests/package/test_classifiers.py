@@ -331,7 +331,7 @@ X2, Y2 = np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 1.0]]), np.array([0, 1, 1])
         ({"max_iter": 2.5}, TypeError, "max_iter must be a whole number"),
         ({"fit_intercept": "yes"}, TypeError, "fit_intercept must be True or False"),
         ({"class_weight": "fair"}, ValueError, "class_weight"),
-        ({"device": "abacus"}, RuntimeError, "device"),
+        ({"device": "abacus"}, ValueError, "device"),
     ],
 )
 def test_parameters_that_are_refused(estimator: Any, options: dict, error: type, match: str) -> None:
@@ -400,3 +400,13 @@ def test_the_race_measures_what_it_says(kind: str) -> None:
         assert None not in arrivals and 0 < arrivals[0][1] < arrivals[1][1] == passes
         assert least * (1 - 1e-6) < reached < 1.001 * least
         assert scipy.optimize.minimize is before
+
+
+@pytest.mark.parametrize("estimator", [LogisticRegression, LinearSVC])
+def test_a_device_that_is_none_is_refused_by_name(estimator: Any) -> None:
+    X, y = [[0.0], [1.0], [2.0]], [0, 1, 1]
+    with pytest.raises(ValueError, match=r"device must be None or name a device .* got 'nonsense'"):
+        estimator(device="nonsense").fit(X, y)
+    with pytest.raises(TypeError, match=r"device must be None, a name or a torch\.device, got 3\.5"):
+        estimator(device=3.5).fit(X, y)
+    assert estimator(device="cpu").fit(X, y).coef_.shape == (1, 1)
