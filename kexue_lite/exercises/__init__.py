@@ -1,8 +1,8 @@
 """The readers' answers, judged: what a checker says, and how it finds the likely mistake.
 
-One module for each chapter holds its checkers (`extrema`, `embeddings`, ...). A checker compares what the reader
-computed with what the package computes, and knows the numbers that the usual slips produce: it names the
-slip, never the answer.
+One module for each chapter holds its checkers (`extrema`, `embeddings`, ...). A checker compares what the
+reader computed with what the package computes, and knows the numbers that the usual slips produce: it names
+the slip, never the answer.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def linear_autoencoder(x: Tensor, code_size: int) -> Autoencoder:
     """
     mean, directions, _ = _principal(x, code_size)
     V = directions[:code_size]  # (k, n)
-    model = Autoencoder([x.shape[1], code_size], "identity").to(x)
+    model = Autoencoder([x.shape[1], code_size], "identity", generator=torch.Generator()).to(x)
     encode, decode = model.encoder.layers[0], model.decoder.layers[0]
     assert isinstance(encode, nn.Linear) and isinstance(decode, nn.Linear)
     with torch.no_grad():
@@ -135,6 +135,7 @@ def _principal(x: Tensor, code_size: int) -> tuple[Tensor, Tensor, Tensor]:
         raise ValueError(
             f"code_size must be at most {min(x.shape)} for x of {tuple(x.shape)}, got {code_size}"
         )
+    x = x.detach()
     mean = x.mean(0)
     _, singular, directions = torch.linalg.svd(x - mean, full_matrices=False)
     return mean, directions, singular

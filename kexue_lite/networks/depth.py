@@ -36,6 +36,8 @@ def tent(x: Array, times: int = 1) -> Array:
 
     Raises
     ------
+    TypeError
+        If `x` is neither an array nor a tensor.
     ValueError
         If a value lies outside [0, 1] or is NaN, or `times` is no whole number from 0.
 
@@ -47,6 +49,8 @@ def tent(x: Array, times: int = 1) -> Array:
     array([1.])
     """
     whole("times", times, 0)
+    if not isinstance(x, Tensor | np.ndarray):
+        raise TypeError(f"x must be a numpy array or a torch tensor, got {type(x).__name__}")
     if not bool(((x >= 0) & (x <= 1)).all()):
         raise ValueError("x must lie in [0, 1], got a value outside, or NaN")
     for _ in range(times):
@@ -82,7 +86,7 @@ def tent_network(times: int) -> MLP:
     True
     """
     whole("times", times)
-    network = MLP([1, *[2] * times, 1]).double()
+    network = MLP([1, *[2] * times, 1], generator=torch.Generator()).double()  # all are set below
     combine = torch.tensor([[2.0, -4.0]], dtype=torch.float64)  # T from relu(x) and relu(x − 1/2)
     with torch.no_grad():
         for number, layer in enumerate(network.layers):

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kexue_lite.networks.arguments import class_labels, real, whole
-from kexue_lite.networks.mlp import draw_weights
+from kexue_lite.networks.mlp import draw_weights, undisturbed
 from kexue_lite.training import generator_for, minibatches, train
 
 _APART = 2**32  # weights, order and distortions draw from seeds of their own
@@ -74,15 +74,17 @@ class DigitClassifier(nn.Module):
             raise ValueError(
                 f"size must be at least {2 ** (len(channels) - 1)} for {len(channels)} convolutions"
             )
+        for k, width in enumerate(channels):
+            whole(f"channels[{k}]", width)
         parts: list[nn.Module] = []
-        for k, (before, after) in enumerate(zip([1, *channels], channels, strict=False)):
-            whole(f"channels[{k}]", after)
-            parts += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
-            parts += [nn.MaxPool2d(2)] if k else []
-        self.body = nn.Sequential(
-            *parts, nn.Flatten(), nn.Linear(channels[-1] * left**2, features), nn.ReLU()
-        )
-        self.head = nn.Linear(features, classes)
+        with undisturbed(generator):
+            for k, (before, after) in enumerate(zip([1, *channels], channels, strict=False)):
+                convolution = nn.Conv2d(before, after, 3, padding=1, bias=False)
+                parts += [convolution, nn.BatchNorm2d(after), nn.ReLU()]
+                parts += [nn.MaxPool2d(2)] if k else []
+            parts += [nn.Flatten(), nn.Linear(channels[-1] * left**2, features), nn.ReLU()]
+            self.body = nn.Sequential(*parts)
+            self.head = nn.Linear(features, classes)
         draw_weights(self, generator)
 
     def features(self, images: Tensor) -> Tensor:
@@ -215,6 +217,8 @@ def train_digit_classifier(
     torch.Size([899, 10])
     """
     x = checked_images(images)
+    if x.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"images must be float32 or float64 to train on, got {x.dtype}")
     y = class_labels("labels", labels, len(x)).to(x.device)
     whole("steps", steps), whole("seed", seed, 0)
     if real("rate", rate) <= 0:

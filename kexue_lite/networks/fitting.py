@@ -160,9 +160,17 @@ def double_descent(
     if not len(widths):
         raise ValueError("widths must name at least one number of features, got none")
     sizes = [whole(f"widths[{k}]", P) for k, P in enumerate(widths)]
-    x = np.asarray(x, dtype=float)
+    x, y, x_test, y_test = (np.asarray(v, dtype=float) for v in (x, y, x_test, y_test))
     if x.ndim != 2:
         raise ValueError(f"x must have shape (N, n), got {x.shape}")
+    # Of other shapes than y's, y_test would be spread over a table without a word.
+    if not len(x_test) or y_test.shape != (len(x_test), *y.shape[1:]):
+        raise ValueError(
+            "x_test and y_test must be at least one fresh row each of the kind of x and y, got "
+            f"{x_test.shape} and {y_test.shape} beside {x.shape} and {y.shape}"
+        )
+    if not (np.isfinite(x_test).all() and np.isfinite(y_test).all()):
+        raise ValueError("x_test and y_test must be finite, got NaN or infinity")
     widest = RandomFeatures(x.shape[1], max(sizes), generator=generator, scale=scale)
     features, fresh = widest(x), widest(x_test)
     train, test, norms = [], [], []

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from kexue_lite.networks.digits import DigitClassifier, checked_images
+from kexue_lite.networks.mlp import undisturbed
 from kexue_lite.networks.scores import Accuracy, accuracy, frechet_distance
 
 WEIGHTS = Path(__file__).with_name("digits_judge.safetensors")
@@ -118,7 +119,7 @@ def judge(*, device: torch.device | str = "cpu", path: str | os.PathLike[str] | 
     >>> see.accuracy(B.images, B.labels).value > 0.98
     True
     """
-    file = Path(path or WEIGHTS)
+    file = WEIGHTS if path is None else Path(path)
     try:
         stat = file.stat()
     except FileNotFoundError:
@@ -126,7 +127,8 @@ def judge(*, device: torch.device | str = "cpu", path: str | os.PathLike[str] | 
             f"the judge's weights {file} are missing: make them with 'make judge'"
         ) from None
     state, about, shape = _read(file, stat.st_mtime_ns, stat.st_size)
-    model = DigitClassifier(**shape)
+    with undisturbed(unused := torch.Generator()):  # the weights come from the file
+        model = DigitClassifier(**shape, generator=unused)
     model.load_state_dict(state)
     return Judge(model.to(device), about)
 

@@ -45,15 +45,18 @@ def threshold_unit(x: Tensor, weights: Sequence[float] | Tensor, threshold: floa
     Raises
     ------
     TypeError, ValueError
-        If `x` is no finite ``(B, n)`` tensor of floating-point numbers.
+        If `x` is no finite ``(B, n)`` tensor of floating-point numbers, there are not n weights, or one or
+        the threshold is NaN.
 
     Examples
     --------
     >>> threshold_unit(truth_table_inputs(2), [1, 1], 2)  # AND
     tensor([0., 0., 0., 1.], dtype=torch.float64)
     """
-    w = torch.as_tensor(weights, dtype=x.dtype, device=x.device).reshape(1, -1)
-    return threshold_network(x, [(w, torch.tensor([threshold]))]).squeeze(1)
+    table("x", x)
+    # In the type of x: a threshold of 0.1 rounded to float32 would lie above an x of 0.1 in float64.
+    w, t = (torch.as_tensor(v, dtype=x.dtype, device=x.device) for v in (weights, threshold))
+    return threshold_network(x, [(w.reshape(1, -1), t.reshape(1))]).squeeze(1)
 
 
 def threshold_network(x: Tensor, layers: Sequence[Layer]) -> Tensor:
@@ -74,7 +77,8 @@ def threshold_network(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     Raises
     ------
     TypeError, ValueError
-        If `x` is no finite ``(B, n)`` tensor, there is no layer, or two layers do not fit together.
+        If `x` is no finite ``(B, n)`` tensor, there is no layer, two layers do not fit together, or one
+        holds NaN.
 
     Examples
     --------
@@ -91,6 +95,8 @@ def threshold_network(x: Tensor, layers: Sequence[Layer]) -> Tensor:
                 f"layers[{number}] must be weights (m, {signal.shape[1]}) and thresholds (m,), "
                 f"got {tuple(w.shape)} and {tuple(t.shape)}"
             )
+        if w.isnan().any() or t.isnan().any():
+            raise ValueError(f"layers[{number}] must hold numbers, got NaN")
         signal = (signal @ w.T >= t).to(signal.dtype)
     return signal
 

@@ -10,7 +10,8 @@ linear σ in place of the step θ is what lets gradients through.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 
 import torch
@@ -60,13 +61,14 @@ class MLP(nn.Module):
         self, widths: Sequence[int], activation: str = "relu", *, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
-        if isinstance(widths, str) or len(widths) < 2:
+        if isinstance(widths, str) or not isinstance(widths, Sequence) or len(widths) < 2:
             raise ValueError(f"widths must name at least inputs and outputs, got {widths!r}")
         self.widths = [whole(f"widths[{k}]", width) for k, width in enumerate(widths)]
-        if activation not in ACTIVATIONS:
+        if not isinstance(activation, str) or activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}")
         self.activation = activation
-        self.layers = nn.ModuleList(map(nn.Linear, self.widths[:-1], self.widths[1:]))
+        with undisturbed(generator):
+            self.layers = nn.ModuleList(map(nn.Linear, self.widths[:-1], self.widths[1:]))
         draw_weights(self, generator)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -84,6 +86,24 @@ class MLP(nn.Module):
     def extra_repr(self) -> str:
         """Widths and σ, for printing."""
         return f"widths={self.widths}, activation={self.activation!r}"
+
+
+@contextmanager
+def undisturbed(generator: torch.Generator | None) -> Iterator[None]:
+    """Build layers without moving torch's global generator, if `generator` is to draw their weights.
+
+    torch's constructors always draw; what they take from the global generator is given back.
+
+    Examples
+    --------
+    >>> before = torch.get_rng_state()
+    >>> with undisturbed(torch.Generator()):
+    ...     layer = nn.Linear(4, 2)
+    >>> torch.equal(torch.get_rng_state(), before)
+    True
+    """
+    with torch.random.fork_rng(devices=[], enabled=generator is not None):
+        yield
 
 
 def draw_weights(module: nn.Module, generator: torch.Generator | None) -> None:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from kexue_lite.networks.arguments import class_labels, real, whole
 from kexue_lite.networks.scores import Accuracy, accuracy
-from kexue_lite.networks.text import POOLINGS, AveragedVectors, Bags, Vocabulary
+from kexue_lite.networks.text import POOLINGS, AveragedVectors, Bags, Vocabulary, checked_settings
 from kexue_lite.training import generator_for, minibatches, train
 
 
@@ -71,6 +71,9 @@ class TextRecipe:
     def __post_init__(self) -> None:
         for name in ("longest", "minimum_count", "dimensions", "epochs", "batch_size"):
             whole(name, getattr(self, name))
+        checked_settings(self.longest, self.pieces)
+        if not isinstance(self.once, bool):
+            raise TypeError(f"once must be True or False, got {self.once!r}")
         real("drop", self.drop, least=0, most=0.99), real("penalty", self.penalty, least=0)
         if real("rate", self.rate) <= 0:
             raise ValueError(f"rate must be positive, got {self.rate}")
@@ -140,8 +143,8 @@ def train_averaged_vectors(
     Raises
     ------
     TypeError, ValueError
-        If the recipe has fewer dimensions than there are classes, and is to start as naive Bayes.
-        If documents are no lists of words, labels do not fit, or no word is frequent enough.
+        If documents are no lists of words, labels do not fit, no word is frequent enough, or the recipe
+        starts as naive Bayes with fewer dimensions than there are classes.
 
     Examples
     --------

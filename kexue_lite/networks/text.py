@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from kexue_lite.networks.arguments import whole
+from kexue_lite.networks.mlp import undisturbed
 
 POOLINGS = ("mean", "unit")
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|[!?]")
@@ -132,8 +133,8 @@ class Vocabulary:
 
     Raises
     ------
-    ValueError
-        If there is no entry, or one twice.
+    TypeError, ValueError
+        If the entries are one string, there is none, or one twice.
 
     Examples
     --------
@@ -148,8 +149,10 @@ class Vocabulary:
     def __init__(
         self, words: Iterable[str], *, longest: int = 1, pieces: tuple[int, int] | None = None
     ) -> None:
+        if isinstance(words, str):
+            raise TypeError(f"words must be a list of entries, got one string: {words!r}")
         self.entries = tuple(words)
-        self.longest, self.pieces = _checked_settings(longest, pieces)
+        self.longest, self.pieces = checked_settings(longest, pieces)
         self._rows = {entry: row for row, entry in enumerate(self.entries)}
         if not self.entries:
             raise ValueError("words must hold at least one entry, got none")
@@ -184,7 +187,7 @@ class Vocabulary:
         TypeError, ValueError
             If a document is a string instead of a list, or no entry is left.
         """
-        whole("minimum_count", minimum_count), _checked_settings(longest, pieces)
+        whole("minimum_count", minimum_count), checked_settings(longest, pieces)
         if largest is not None:
             whole("largest", largest)
         counts: Counter[str] = Counter()
@@ -284,8 +287,9 @@ class AveragedVectors(nn.Module):
         if tuple(a.shape) != (V,) or not (a.isfinite() & (a >= 0)).all():
             raise ValueError(f"weights must be {V} finite numbers of at least 0, got shape {tuple(a.shape)}")
         self.register_buffer("weights", a)
-        self.vectors = nn.EmbeddingBag(V, whole("dimensions", d), mode="sum", include_last_offset=True)
-        self.head = nn.Linear(d, K)
+        with undisturbed(generator):
+            self.vectors = nn.EmbeddingBag(V, whole("dimensions", d), mode="sum", include_last_offset=True)
+            self.head = nn.Linear(d, K)
         with torch.no_grad():
             self.vectors.weight.normal_(std=0.1, generator=generator)
             self.head.weight.uniform_(-1, 1, generator=generator).div_(d**0.5)
@@ -325,18 +329,24 @@ def _pieces_of(word: str, shortest: int, longest: int) -> tuple[str, ...]:
     return tuple("~" + marked[i : i + k] for k in lengths for i in range(len(marked) - k + 1))
 
 
-def _checked_settings(longest: int, pieces: tuple[int, int] | None) -> tuple[int, tuple[int, int] | None]:
+def checked_settings(longest: int, pieces: tuple[int, int] | None) -> tuple[int, tuple[int, int] | None]:
     whole("longest", longest)
     if pieces is not None:
-        if len(pieces) != 2 or not 1 <= whole("pieces[0]", pieces[0]) <= whole("pieces[1]", pieces[1]):
+        if (
+            not isinstance(pieces, Sequence)
+            or len(pieces) != 2
+            or not 1 <= whole("pieces[0]", pieces[0]) <= whole("pieces[1]", pieces[1])
+        ):
             raise ValueError(f"pieces must be two whole numbers, the shortest first, got {pieces!r}")
         pieces = (pieces[0], pieces[1])
     return longest, pieces
 
 
 def _checked(documents: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
-    if isinstance(documents, str):
-        raise TypeError("documents must be a list of documents, got one string")
+    # A generator would be empty after this very check.
+    if isinstance(documents, str) or not hasattr(documents, "__len__"):
+        what = "one string" if isinstance(documents, str) else type(documents).__name__
+        raise TypeError(f"documents must be a list of documents, got {what}")
     for number, document in enumerate(documents):
         if isinstance(document, str):
             raise TypeError(

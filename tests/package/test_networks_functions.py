@@ -72,6 +72,14 @@ def test_weights_come_from_the_generator_by_torch_s_law() -> None:
         assert float(parameter.detach().abs().max()) == pytest.approx(1 / 6, rel=0.05)
         assert float(parameter.detach().abs().max()) <= 1 / 6
     before = torch.random.get_rng_state()
+    for build in (
+        lambda: MLP([4, 3], generator=seeded()),
+        lambda: Autoencoder([4, 2], generator=seeded()),
+        lambda: linear_autoencoder(torch.eye(4), 2),
+        lambda: tent_network(3),
+    ):
+        build()
+        assert torch.equal(torch.random.get_rng_state(), before)  # nor is the global one touched
     torch.manual_seed(5)
     plain = nn.Linear(4, 3).weight
     torch.manual_seed(5)
@@ -366,3 +374,40 @@ def test_noise_has_the_size_asked_for() -> None:
 def test_bad_letters_are_refused(letters: str, options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         letters_on_background(letters, **options)
+
+
+def test_fresh_data_of_another_shape_are_refused() -> None:
+    x, y = np.ones((4, 2)), np.arange(4.0)
+    for fresh, wanted, message in (
+        (
+            np.ones((3, 2)),
+            np.ones((3, 1)),
+            "must be at least one fresh row each",
+        ),  # would give a 3 by 3 table
+        (np.ones((3, 2)), 1.0, "must be at least one fresh row each"),
+        (np.ones((0, 2)), np.ones(0), "must be at least one fresh row each"),
+        (np.ones((3, 2)), np.full(3, np.nan), "must be finite"),
+        (np.full((3, 2), np.inf), np.ones(3), "must be finite"),
+    ):
+        with pytest.raises(ValueError, match=f"x_test and y_test {message}"):
+            double_descent(x, y, fresh, wanted, widths=[2], generator=seeded())
+    run = double_descent(x, y.tolist(), np.ones((3, 2)), [1, 1, 1], widths=[2], generator=seeded())
+    assert run.test.shape == (1,)
+
+
+@pytest.mark.parametrize("widths", [3, {4, 3}])
+def test_widths_are_a_sequence(widths: object) -> None:
+    with pytest.raises(ValueError, match="widths must name at least inputs and outputs"):
+        MLP(widths)  # type: ignore[arg-type]
+
+
+def test_a_curve_is_named_by_a_string_and_a_tent_stands_on_an_array() -> None:
+    with pytest.raises(ValueError, match=r"activation must be one of .* got \['relu'\]"):
+        MLP([2, 1], ["relu"])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="x must be a numpy array or a torch tensor, got float"):
+        tent(0.3)  # type: ignore[type-var]
+
+
+def test_an_error_is_a_number_without_a_gradient(recwarn: pytest.WarningsRecorder) -> None:
+    x = torch.randn(5, 4, generator=seeded()).requires_grad_()
+    assert pca_error(x, 2) == pca_error(x.detach(), 2) and not recwarn.list

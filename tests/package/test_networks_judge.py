@@ -290,6 +290,14 @@ def test_a_file_with_other_words_is_refused(tmp_path: Path) -> None:
             judge(path=path)
     with pytest.raises(FileNotFoundError, match="make judge"):
         judge(path=tmp_path / "none")
+    with pytest.raises(ValueError, match="no judge's file"):
+        judge(path="")  # not the one in the package
+
+
+def test_the_judge_takes_nothing_from_the_global_generator() -> None:
+    before = torch.get_rng_state()
+    judge().features(torch.rand(2, 8, 8, generator=seeded()))
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_judge_that_is_saved_comes_back(tmp_path: Path) -> None:
@@ -342,6 +350,24 @@ def test_frechet_distance_of_flat_clouds_is_right_too() -> None:
     assert frechet_distance(np.ones((5, 3)), np.zeros((4, 3))) == pytest.approx(3)
 
 
+@pytest.mark.parametrize(("rows", "D"), [((20, 23), 64), ((900, 899), 64), ((5, 400), 9)])
+def test_frechet_distance_of_near_clouds_keeps_its_digits(rows: tuple[int, int], D: int) -> None:
+    """Against the sum of singular values of the clouds themselves, where covariances have no full rank."""
+    draw = np.random.default_rng(0)
+    a, b = (draw.standard_normal((n, D)) for n in rows)
+    a[:, D // 2 :], b[:, D // 2 :] = 0, 0  # units that never fire
+    b = a[: len(b)] + 1e-3 * b[: len(a)] if len(b) <= len(a) else b
+    A, B = ((x - x.mean(0)) / np.sqrt(len(x) - 1) for x in (a, b))
+    wanted = ((a.mean(0) - b.mean(0)) ** 2).sum() + (A**2).sum() + (B**2).sum()
+    wanted -= 2 * linalg.svdvals(A @ B.T).sum()
+    near = len(a) != 5 and len(b) == len(a)
+    assert frechet_distance(a, b) == pytest.approx(wanted, rel=1e-6 if near else 1e-9)
+    turn = linalg.qr(draw.standard_normal((D, D)))[0]
+    for c, d in ((b, a), (a @ turn, b @ turn), (a + 3, b + 3)):
+        assert frechet_distance(c, d) == pytest.approx(wanted, rel=1e-6)
+    assert frechet_distance(a, a[::-1].copy()) < 1e-12
+
+
 @pytest.mark.parametrize("device", DEVICES)
 def test_frechet_distance_takes_tensors(device: str) -> None:
     a, b = torch.randn(30, 4, generator=seeded()), torch.randn(20, 4, generator=seeded(1))
@@ -388,3 +414,12 @@ def test_bad_accuracies_are_refused() -> None:
             accuracy(guess, truth)
     with pytest.raises(ValueError, match="NaN"):
         accuracy(torch.tensor([[np.nan, 1.0]]), [0])
+    with pytest.raises(ValueError, match=r"predicted must be whole numbers, got 0\.9"):  # a probability
+        accuracy([0.9, 1.0], [1, 1])
+    with pytest.raises(ValueError, match=r"labels must be whole numbers, got 1\.5"):
+        accuracy([1, 1], [1.5, 1.0])
+    with pytest.raises(ValueError, match=r"labels must lie in 0, \.\.\., 2, got 0 to 3"):
+        accuracy(torch.eye(3)[:2], [0, 3])
+    assert accuracy([1.0, 0.0], [1, 1]).right == 1
+    with pytest.raises(ValueError, match="predicted and labels must have shapes"):
+        accuracy(torch.zeros(2, 0), [0, 0])

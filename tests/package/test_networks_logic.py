@@ -139,3 +139,21 @@ def test_other_bad_arguments() -> None:
     for n in (0, 1.5, True, 17):
         with pytest.raises(ValueError, match="n must be"):
             truth_table_inputs(n)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("threshold", [0.1, 0.3, 1 / 3, 16777217.0])
+def test_a_unit_fires_at_its_threshold_in_every_type(dtype: torch.dtype, threshold: float) -> None:
+    x = torch.tensor([[threshold]], dtype=dtype)
+    below = torch.nextafter(x, torch.zeros_like(x))
+    fired = threshold_unit(torch.cat([x, below]), [1.0], threshold)
+    assert fired.tolist() == [1, 0] and fired.dtype == dtype
+
+
+def test_nan_and_lists_are_refused() -> None:
+    nan = float("nan")
+    for weights, threshold in (([nan, 1], 0), ([1, 1], nan)):
+        with pytest.raises(ValueError, match=r"layers\[0\] must hold numbers, got NaN"):
+            threshold_unit(torch.ones(1, 2), weights, threshold)
+    with pytest.raises(TypeError, match="x must be a torch tensor, got list"):
+        threshold_unit([[1.0, 0.0]], [1, 1], 2)  # type: ignore[arg-type]
