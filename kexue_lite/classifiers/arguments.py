@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,7 +21,7 @@ def matrix(name: str, x: Any) -> Tensor:
     if isinstance(x, Tensor) and x.layout != torch.strided:
         raise TypeError(f"{name} must be dense, got a tensor of layout {x.layout}: use its to_dense()")
     try:
-        t = torch.as_tensor(x)
+        t = _tensor(x)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} must hold numbers, got {type(x).__name__}: {error}") from error
     if t.is_complex() or t.dtype == torch.bool:
@@ -37,7 +38,7 @@ def matrix(name: str, x: Any) -> Tensor:
 def signs(y: Any, x: Tensor) -> Tensor:
     """``(N,)`` of −1 and +1, both present, like x in type and device."""
     try:
-        t = torch.as_tensor(y)
+        t = _tensor(y)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"y must hold −1 and +1, got {type(y).__name__}: {error}") from error
     if t.shape != x.shape[:1]:
@@ -47,6 +48,14 @@ def signs(y: Any, x: Tensor) -> Tensor:
     if found != [-1, 1]:
         raise ValueError(f"y must hold −1 and +1, both of them, got {found[:5]}")
     return t
+
+
+def _tensor(values: Any) -> Tensor:
+    """Also of what torch does not take as it is: data frames, reversed, read-only and big-endian arrays."""
+    if isinstance(values, Tensor) or not hasattr(values, "__array__"):
+        return torch.as_tensor(values)
+    array = np.asarray(values)
+    return torch.as_tensor(np.require(array, array.dtype.newbyteorder("="), ["C", "W"]))
 
 
 def number(name: str, value: Any, *, zero: bool = False) -> float:
@@ -77,4 +86,9 @@ def loss_named(loss: Any) -> Loss:
         raise TypeError(f"loss must be a name or a function of the margins, got {type(loss).__name__}")
     if loss is LOSSES["zero_one"]:
         raise ValueError("loss must be convex: zero_one has slope 0 everywhere and cannot be fitted")
+    values = loss(torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64))
+    if not isinstance(values, Tensor) or values.shape != (3,):
+        raise ValueError("loss must return one value for each margin")
+    if not bool(torch.isfinite(values).all()) or values[0] + values[2] < 2 * values[1] - 1e-9:
+        raise ValueError(f"loss must be finite and convex, got {values.tolist()} at the margins -1, 0 and 1")
     return loss

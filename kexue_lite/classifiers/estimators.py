@@ -5,7 +5,8 @@
 
 with weights sᵢ; ι is the intercept scaling of liblinear, whose intercept is penalised; that of logistic
 regression is free. The minimum is that of scikit-learn's estimators; the way to it is ours (`newton`): matrix
-products in the type of X (float32 or float64) on any device of torch, everything small in float64.
+products in the type of X (float32 or float64), everything small in float64, on any device of torch that has
+float64.
 """
 
 from __future__ import annotations
@@ -78,6 +79,8 @@ class _Linear(ClassifierMixin, BaseEstimator):
             raise ValueError(f"y must hold at least two classes, got only one class: {self.classes_[0]!r}")
         s = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y, sample_weight=s)
+        if not np.isfinite(weights).all() or weights.min() < 0:
+            raise ValueError(f"class_weight must be finite and at least 0, got {self.class_weight!r}")
         device = _device(self.device)
         # Float32 pays where X is large; where it is not, its rounding would only keep Newton from the end.
         inner = X.astype(np.float64, copy=False) if X.size <= SMALL else X
@@ -147,7 +150,7 @@ class LogisticRegression(_Linear):
     max_iter
         Largest number of Newton steps.
     device
-        Of torch; None is the CPU.
+        Of torch, with float64 (Apple's ``mps`` has none); None is the CPU.
 
     Attributes
     ----------
@@ -309,15 +312,22 @@ def _row(values: np.ndarray, table: Table) -> torch.Tensor:
 def _device(wanted: Any) -> torch.device:
     try:
         chosen = torch.device("cpu" if wanted is None else wanted)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(
-            f"device must be None or name a device that this machine has, such as 'cpu' or 'cuda'; "
-            f"got {wanted!r} ({str(error).splitlines()[0]})"
-        ) from error
     except TypeError as error:
         raise TypeError(f"device must be None, a name or a torch.device, got {wanted!r}") from error
+    except RuntimeError as error:
+        raise _no_device(wanted, error) from error
+    try:
+        torch.zeros(1, dtype=torch.float64, device=chosen).item()
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise _no_device(wanted, error) from error
     return chosen
+
+
+def _no_device(wanted: Any, error: Exception) -> ValueError:
+    return ValueError(
+        f"device must be None or name a device that this machine has and that has float64, such as 'cpu' or "
+        f"'cuda'; got {wanted!r} ({str(error).splitlines()[0]})"
+    )
 
 
 def _real(name: str, value: Any) -> None:

@@ -190,6 +190,8 @@ class KernelFit:
     def scores(self, x: Any) -> Tensor:
         """f at the rows of x, ``(M,)``."""
         x = matrix("x", x).to(self.examples)
+        if x.shape[1] != self.examples.shape[1]:
+            raise ValueError(f"x must have {self.examples.shape[1]} features as in the fit, got {x.shape[1]}")
         return self.kernel(x, self.examples) @ self.coefficients + self.intercept
 
 

@@ -127,7 +127,9 @@ def fit_linear(
     x, loss = matrix("x", x).double(), loss_named(loss)
     y, penalty, tolerance = signs(y, x), number("penalty", penalty, zero=True), number("tolerance", tolerance)
     max_steps = whole("max_steps", max_steps)
-    A = y[:, None] * torch.cat([x, x.new_ones(len(x), 1)], 1)[:, : x.shape[1] + bool(intercept)]  # m = A w
+    if not isinstance(intercept, bool):
+        raise TypeError(f"intercept must be True or False, got {intercept!r}")
+    A = y[:, None] * torch.cat([x, x.new_ones(len(x), 1)], 1)[:, : x.shape[1] + intercept]  # m = A w
     w, steps = x.new_zeros(A.shape[1]), 0
     P = penalty * torch.ones_like(w)  # the diagonal of the penalty's Hessian
     P[x.shape[1] :] = 0
@@ -137,7 +139,9 @@ def fit_linear(
             m = A @ w
             curvature = (slope(loss, m + width) - slope(loss, m - width)) / (2 * width)
             H = (A.T * curvature) @ A + torch.diag(P)
-            p = -torch.linalg.solve(H + 1e-12 * H.diagonal().mean() * torch.eye(len(w)).to(H), g)
+            mean = float(H.diagonal().mean())
+            lift = 1e-12 * mean if mean > 0 else 1.0  # no curvature at all: a step down the slope
+            p = -torch.linalg.solve(H + lift * torch.eye(len(w)).to(H), g)
             p = p * (10 * (1 + m.abs().max()) / (A @ p).abs().max()).clamp(max=1)
             t = 1.0
             # The slope never falls along p, so the objective changes by at most t/2 times this sum.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from typing import Any
 
@@ -12,6 +13,7 @@ import scipy.sparse
 import sklearn.linear_model
 import sklearn.svm
 import torch
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -309,6 +311,60 @@ def test_a_constant_feature_is_harmless(kind: str) -> None:
         assert np.abs(ours(kind).fit(fives, y).coef_[:, 4]).max() < 1e-9
 
 
+@pytest.mark.parametrize("kind", ["logistic", "squared hinge"])
+@pytest.mark.parametrize("C", [1e-10, 1e-5, 1e5, 1e10])
+def test_extreme_penalties(kind: str, C: float) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((120, 5))
+    y = X[:, 0] + rng.standard_normal(120) > 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        mine = ours(kind, C).fit(X, y)
+    theirs = reference(kind, X, y, C).fit(X, y)
+    np.testing.assert_allclose(mine.coef_, theirs.coef_, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["logistic", "squared hinge"])
+def test_units_of_the_features_and_of_the_penalty_are_one(kind: str) -> None:
+    """Features c times as large with a C of 1/c²: the same scores, weights 1/c times as large."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((120, 5))
+    y = X[:, 0] + rng.standard_normal(120) > 0
+    model = ours(kind, fit_intercept=False).fit(X, y)
+    for c in (1e-6, 1e6):
+        scaled = ours(kind, 1 / c**2, fit_intercept=False)
+        # F is c² times as small or large; no product of these is beyond float64.
+        np.testing.assert_allclose(scaled.fit(c * X, y).coef_ * c, model.coef_, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["logistic", "squared hinge"])
+def test_what_a_stored_matrix_looks_like_does_not_matter(kind: str) -> None:
+    X = scipy.sparse.random_array((90, 6), density=0.5, format="csr", rng=np.random.default_rng(0))
+    y = np.arange(90) % 3
+    expected = ours(kind).fit(X.toarray(), y)
+    wide = X.copy()
+    wide.indices, wide.indptr = wide.indices.astype(np.int64), wide.indptr.astype(np.int64)
+    halves = scipy.sparse.csr_array(
+        (np.repeat(X.data / 2, 2), np.repeat(X.indices, 2), 2 * X.indptr), X.shape
+    )
+    for stored in (wide, halves, X.tocsc(), X.tocoo(), X.tolil(), np.asfortranarray(X.toarray())):
+        assert apart(ours(kind).fit(stored, y), expected) < 1e-9
+    np.testing.assert_array_equal(expected.predict(X), expected.predict(X.toarray()))
+
+
+@pytest.mark.parametrize("estimator", [LogisticRegression, LinearSVC])
+def test_copies_and_second_fits_are_the_same(estimator: Any) -> None:
+    X, y = load_iris(return_X_y=True)
+    state, model = torch.get_rng_state(), estimator(C=3.0).fit(X, y)
+    first = model.coef_.copy()
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.decision_function(X), model.decision_function(X))
+    np.testing.assert_array_equal(model.fit(X[:, :2], y).fit(X, y).coef_, first)  # nothing is warm
+    np.testing.assert_array_equal(clone(model).fit(X, y).coef_, first)
+    assert clone(model).get_params() == model.get_params() and not hasattr(clone(model), "coef_")
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_labels_never_seen_count_as_mistakes() -> None:
     X, y = load_iris(return_X_y=True)
     model = LogisticRegression().fit(X[y < 2], y[y < 2])
@@ -331,6 +387,8 @@ X2, Y2 = np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 1.0]]), np.array([0, 1, 1])
         ({"max_iter": 2.5}, TypeError, "max_iter must be a whole number"),
         ({"fit_intercept": "yes"}, TypeError, "fit_intercept must be True or False"),
         ({"class_weight": "fair"}, ValueError, "class_weight"),
+        ({"class_weight": {0: -2.0, 1: 1.0}}, ValueError, "class_weight must be finite and at least 0"),
+        ({"class_weight": {0: np.nan, 1: 1.0}}, ValueError, "class_weight must be finite and at least 0"),
         ({"device": "abacus"}, ValueError, "device"),
     ],
 )
@@ -409,4 +467,6 @@ def test_a_device_that_is_none_is_refused_by_name(estimator: Any) -> None:
         estimator(device="nonsense").fit(X, y)
     with pytest.raises(TypeError, match=r"device must be None, a name or a torch\.device, got 3\.5"):
         estimator(device=3.5).fit(X, y)
+    with pytest.raises(ValueError, match=r"has float64, .* got 'meta'"):  # it holds no numbers at all
+        estimator(device="meta").fit(X, y)
     assert estimator(device="cpu").fit(X, y).coef_.shape == (1, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -177,6 +178,11 @@ X, Y = [[0.0], [1.0], [2.0]], [-1, 1, 1]
         (X, Y, {"loss": "huber"}, ValueError, "loss must be one of squared"),
         (X, Y, {"loss": "zero_one"}, ValueError, "must be convex"),
         (X, Y, {"loss": 3}, TypeError, "loss must be a name or a function"),
+        (X, Y, {"loss": torch.sum}, ValueError, "loss must return one value for each margin"),
+        (X, Y, {"loss": lambda m: 2.0}, ValueError, "loss must return one value for each margin"),
+        (X, Y, {"loss": lambda m: -(m**2)}, ValueError, "loss must be finite and convex"),
+        (X, Y, {"loss": torch.log}, ValueError, "loss must be finite and convex"),
+        (X, Y, {"intercept": "no"}, TypeError, "intercept must be True or False"),
     ],
 )
 def test_what_the_skeleton_refuses(x: Any, y: Any, options: dict, error: type, match: str) -> None:
@@ -184,9 +190,50 @@ def test_what_the_skeleton_refuses(x: Any, y: Any, options: dict, error: type, m
         fit_linear(x, y, **({"loss": "hinge"} | options))
 
 
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge", "logistic", "squared"])
+def test_without_a_penalty_the_limit_of_small_ones_is_found(loss: str) -> None:
+    """At w = 0 no smeared hinge has any curvature: the first step once met a singular matrix."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((120, 3))
+    y = np.where(x[:, 0] + rng.standard_normal(120) > 0, 1, -1)
+    none, weak = (fit_linear(x, y, loss=loss, penalty=penalty) for penalty in (0, 1e-9))
+    assert none.converged and none.value == pytest.approx(weak.value, abs=1e-6)
+    np.testing.assert_allclose(none.weights, weak.weights, atol=1e-4)
+    parted = fit_linear(x, np.where(x[:, 0] > 0, 1, -1), loss="hinge", penalty=0)
+    assert parted.converged and parted.value == 0
+
+
+def test_arrays_and_frames_that_torch_does_not_take_as_they_are() -> None:
+    class Frame:
+        """What a data frame has in common with an array."""
+
+        def __init__(self, values: Any) -> None:
+            self.values = values
+
+        def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+            return np.asarray(self.values, dtype)
+
+    x, y = np.array([[0.0, 1.0], [1.0, 0.5], [2.0, 3.0], [2.5, 1.0]]), np.array([-1, 1, 1, -1])
+    fixed = x.copy()
+    fixed.setflags(write=False)
+    expected = fit_linear(x, y, loss="logistic").weights
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for given, labels in (
+            (x[::-1], y[::-1]), (fixed, y), (x.astype(">f8"), y.astype(">i4")), (Frame(x), Frame(y)),
+            (np.asfortranarray(x), y.astype(np.int8)),
+        ):  # fmt: skip
+            torch.testing.assert_close(fit_linear(given, labels, loss="logistic").weights, expected)
+    whole = fit_linear((2 * x).astype(np.uint8), y, loss="logistic").weights
+    torch.testing.assert_close(whole, fit_linear(2 * x, y, loss="logistic").weights)
+
+
 def test_what_else_is_refused() -> None:
     with pytest.raises(ValueError, match="x must have 1 features as in the fit, got 2"):
         fit_linear(X, Y, loss="hinge").scores([[1.0, 2.0]])
+    machine = fit_kernel(X, Y, kernel=gaussian_kernel)
+    with pytest.raises(ValueError, match="x must have 1 features as in the fit, got 2"):
+        machine.scores([[1.0, 2.0]])
     with pytest.raises(TypeError, match="m must be a tensor of floating-point"):
         slope(LOSSES["hinge"], torch.tensor([1]))
     with pytest.raises(ValueError, match="one value for each margin"):
