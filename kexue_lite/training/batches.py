@@ -32,7 +32,7 @@ def generator_for(seed: int, step: int, *, device: torch.device | str = "cpu") -
     Parameters
     ----------
     seed, step
-        Integers, 0 or larger.
+        Integers, 0 or larger. Below 2³² all pairs differ; beyond, some meet: (seed + 2³², 0) is (seed, 1).
     device
         Where the numbers are drawn. Different kinds of device draw different numbers.
 

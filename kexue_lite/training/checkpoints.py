@@ -11,18 +11,27 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from .batches import whole
 
-MAGIC = "kexue_lite checkpoint 1"
+NAME, VERSION = "kexue_lite checkpoint", "1"
+MAGIC = f"{NAME} {VERSION}"
+# What a state holds; that it fits the run is seen when it is taken up.
+KINDS: dict[str, type | tuple[type, ...]] = {
+    "identity": dict, "step": int, "model": dict, "averaged": (dict, type(None)), "optimizers": list,
+    "schedules": list, "best": (dict, type(None)), "misses": int, "values": Tensor, "seconds": Tensor,
+    "scores": Tensor, "random": list,
+}  # fmt: skip
 # How an optimiser computes, not what: these may differ between the run that wrote and the one that reads.
 MANNER = {"params", "lr", "initial_lr", "foreach", "fused", "capturable", "differentiable"}
 # What of a schedule's state moves as it steps; all else tells one schedule from another.
@@ -39,6 +48,13 @@ class Checkpoint:
         A file in a folder that exists. If the file exists, `train` takes the run up from it.
     every
         Steps between two writes, 1 or larger. The end of the run is written as well.
+
+    Notes
+    -----
+    A file of another run is refused: names, shapes and types of the model's tensors, the optimisers and
+    schedules with their settings, `accumulate`, `average`, ``watch.every``, the precision and ``batches(0)``
+    are compared. What is code is not: the loss, the score, a schedule's own functions, later batches. `steps`
+    may grow, `patience` may change. While a run is at work it holds ``<path>.lock``; a second one is refused.
 
     Examples
     --------
@@ -59,6 +75,8 @@ class Checkpoint:
         path = Path(os.path.realpath(self.path))
         if path.is_dir():
             raise IsADirectoryError(f"the checkpoint's path must name a file, {self.path} is a folder")
+        if path.exists() and not path.is_file():
+            raise OSError(f"the checkpoint's path must name a file, {self.path} is a device or a pipe")
         if not path.parent.is_dir():
             raise FileNotFoundError(f"the checkpoint's folder does not exist: {path.parent} (make it first)")
         if not os.access(path.parent, os.W_OK | os.X_OK) or (
@@ -71,6 +89,11 @@ class Checkpoint:
 def part_of(path: Path) -> Path:
     """The name under which a checkpoint is written. Always the same, so that kills cannot pile up litter."""
     return path.with_name(path.name + ".part")
+
+
+def lock_of(path: Path) -> Path:
+    """The file that a run holds locked while it is at work with the checkpoint."""
+    return path.with_name(path.name + ".lock")
 
 
 def pack(state: dict[str, Any]) -> bytes:
@@ -87,6 +110,11 @@ def unpack(data: bytes, path: Path) -> dict[str, Any]:
     advice = "Remove the file (or restore it from a copy) and start again; nothing was changed."
     line, _, payload = data[:256].partition(b"\n")
     words = line.decode("ascii", errors="replace").split(" ")
+    if " ".join(words[:2]) == NAME and words[2:3] != [VERSION] and len(words) == 5:
+        raise ValueError(
+            f"{path} was written by another version of kexue_lite: it has format {words[2]}, this one reads "
+            f"{VERSION}. Take it up with the version that wrote it, or start anew: {advice}"
+        )
     if " ".join(words[:3]) != MAGIC or len(words) != 5 or not words[3].isdigit():
         what = "is empty" if not data else "is no checkpoint of kexue_lite"
         raise ValueError(f"{path} {what}. {advice}")
@@ -98,10 +126,13 @@ def unpack(data: bytes, path: Path) -> dict[str, Any]:
     try:
         state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises several kinds; the checksum fitted, so somebody made it so
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        found = re.search(r"GLOBAL (\S+)", str(error))  # torch's own words go on to advise an unsafe load
+        reason = f"it names {found[1]}" if found else type(error).__name__
         raise ValueError(f"{path} cannot be loaded safely ({reason}). {advice}") from error
-    if not isinstance(state, dict) or "identity" not in state:
-        raise ValueError(f"{path} is no checkpoint of kexue_lite: it holds no run. {advice}")
+    kinds = state if isinstance(state, dict) else {}
+    if wrong := [key for key, kind in KINDS.items() if not isinstance(kinds.get(key, ...), kind)]:
+        odd = ", ".join(wrong)
+        raise ValueError(f"{path} is no checkpoint of kexue_lite: it holds no run ({odd} odd). {advice}")
     return state
 
 
@@ -144,10 +175,20 @@ def fingerprint(batch: tuple[Tensor, ...]) -> list[str]:
     for tensor in batch:
         mark = f"{tensor.dtype} {tuple(tensor.shape)}"
         if tensor.device.type == "cpu":
-            content = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+            values = tensor.detach().resolve_conj().resolve_neg().contiguous().reshape(-1)
+            content = values.view(torch.uint8).numpy().tobytes()
             mark += f" sha256 {hashlib.sha256(content).hexdigest()[:16]}"
         marks.append(mark)
     return marks
+
+
+def plain(value: Any) -> Any:
+    """The same with numpy's numbers as Python's: a rate by `numpy.cos` is one, and a safe load refuses it."""
+    if type(value) is dict:  # no Counter: another kind of dictionary stays what it is
+        return {key: plain(one) for key, one in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(plain, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def fixed(value: Any) -> Any:
@@ -156,7 +197,7 @@ def fixed(value: Any) -> Any:
         return {key: fixed(one) for key, one in sorted(value.items(), key=str) if key not in MOVING}
     if isinstance(value, list | tuple):
         return [fixed(one) for one in value]
-    return value.tolist() if isinstance(value, Tensor) else value
+    return value.tolist() if isinstance(value, Tensor | np.generic) else value
 
 
 def identity(
@@ -183,7 +224,7 @@ def identity(
             )
             for key in sorted(set(group) - MANNER):
                 value = group[key]
-                marks[f"{where}: {key}"] = repr(value.tolist() if isinstance(value, Tensor) else value)
+                marks[f"{where}: {key}"] = repr(value.tolist() if isinstance(value, Tensor) else plain(value))
     marks["the number of schedules"] = str(len(schedules))
     for index, schedule in enumerate(schedules):
         who = "the schedule" if len(schedules) == 1 else f"schedule {index}"

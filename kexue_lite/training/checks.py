@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 Loss = Callable[..., Tensor]
+HALF = (torch.float16, torch.bfloat16)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -48,7 +50,8 @@ def check_optimizers(
     for one in optimizers:
         if not isinstance(one, torch.optim.Optimizer):
             raise TypeError(f"optimizer must be a torch.optim.Optimizer, got {type(one).__name__}")
-        if inspect.signature(type(one).step).parameters["closure"].default is inspect.Parameter.empty:
+        closure = inspect.signature(type(one).step).parameters.get("closure")  # of one's own: perhaps none
+        if closure is not None and closure.default is inspect.Parameter.empty:
             raise TypeError(f"optimizer {type(one).__name__} needs a closure, which train has not")
     if len(losses) != len(optimizers) or not optimizers:
         raise ValueError(
@@ -92,6 +95,8 @@ def check_batch(batch: Any, step: int) -> int:
         raise ValueError(
             f"{where}: each tensor must have a first dimension (the rows), one is a single number"
         )
+    if any(tensor.layout != torch.strided for tensor in batch):
+        raise TypeError(f"{where}: tensors must be dense, got {[str(tensor.layout) for tensor in batch]}")
     rows = [len(tensor) for tensor in batch]
     if len(set(rows)) > 1:
         raise ValueError(f"{where}: all tensors must have equally many rows, got {rows}")
@@ -113,9 +118,20 @@ def mean_of(value: Any, rows: int, step: int) -> Tensor:
         raise TypeError(f"loss must return floating-point numbers, got {value.dtype} at step {step + 1}")
     if not value.requires_grad:
         raise ValueError(f"loss does not depend on any parameter (it needs no gradient) at step {step + 1}")
-    if value.dtype in (
-        torch.float16,
-        torch.bfloat16,
-    ):  # a mean in eight bits would lose the digits of a small change
+    if value.dtype in HALF:  # a mean in eight bits would lose the digits of a small change
         value = value.float()
     return value.mean() if value.dim() else value
+
+
+def number_of(score: Any, step: int) -> float:
+    """What `Watch.score` returned, as a float that is not NaN."""
+    odd = TypeError(f"score must return one number, got {type(score).__name__} after step {step}: {score!r}")
+    if isinstance(score, str | bytes):
+        raise odd
+    try:
+        value = float(score)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise odd from error
+    if math.isnan(value):
+        raise FloatingPointError(f"the score is nan after step {step}")
+    return value

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from .checkpoints import Checkpoint, compare, fingerprint, identity, pack, part_of, unpack, write
+from .checkpoints import Checkpoint, compare, fingerprint, identity, lock_of, pack, part_of, unpack, write
 from .checks import check_batch
 from .moves import Loop
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 
 class Keeper:
@@ -25,36 +28,62 @@ class Keeper:
         self.proved = self.interrupted = False
         if checkpoint is None:
             return
-        processes = loop.processes
+        self.everywhere = loop.processes.everywhere
         self.path: Path = self.everywhere(checkpoint.place)
         first = loop.batches(0)
         check_batch(first, 0)
         settings = {**settings, "batches(0)": fingerprint(tuple(first))}
         self.identity = identity(loop.bare, loop.optimizers, loop.schedules, settings)
-        data = self.everywhere(lambda: self.path.read_bytes() if self.path.exists() else None)
-        if data is not None:
-            state = unpack(data, self.path)
-            compare(self.identity, state["identity"], self.path)
-            loop.load(state)
-            self.saved = (loop.step, len(loop.scores))
-        if processes.rank == 0:
-            part_of(self.path).unlink(missing_ok=True)
 
-    def everywhere(self, action: Callable[[], Any]) -> Any:
-        """What `action` gives, or raises, in process 0: given or raised in every process."""
-        processes = self.loop.processes
-        outcome: tuple[Any, Exception | None] = (None, None)
-        if processes.rank == 0:
-            try:
-                outcome = (action(), None)
-            except (OSError, ValueError, TypeError) as error:
-                if processes.size == 1:
-                    raise
-                outcome = (None, error)
-        result, failure = processes.tell(outcome)
-        if failure is not None:
-            raise failure
-        return result
+    @contextmanager
+    def alone(self, steps: int) -> Iterator[None]:
+        """Keep other runs from the file, and take up what it holds; a run that is killed lets go of it."""
+        if self.checkpoint is None:
+            yield
+            return
+        from filelock import FileLock
+
+        lock = FileLock(lock_of(self.path), timeout=0)
+        self.everywhere(lambda: self.take(lock))
+        try:
+            self.take_up(steps)
+            yield
+        finally:
+            if lock.is_locked:
+                lock_of(self.path).unlink(missing_ok=True)
+                lock.release()
+
+    def take(self, lock: FileLock) -> None:
+        try:
+            lock.acquire()
+        except TimeoutError:
+            raise OSError(
+                f"another run is at work with the checkpoint {self.path}: wait until it ends, or give another"
+            ) from None
+
+    def read(self) -> bytes | None:
+        part_of(self.path).unlink(missing_ok=True)  # what a killed run had not finished
+        return self.path.read_bytes() if self.path.exists() else None
+
+    def take_up(self, steps: int) -> None:
+        """Go on from the file, if there is one."""
+        data = self.everywhere(self.read)
+        if data is None:
+            return
+        state, loop = unpack(data, self.path), self.loop
+        compare(self.identity, state["identity"], self.path)
+        if state["step"] > steps:
+            raise ValueError(
+                f"the checkpoint {self.path} has gone {state['step']} steps, steps = {steps} is fewer"
+            )
+        try:
+            loop.load(state)
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise ValueError(
+                f"{self.path} cannot be taken up ({error!r}): its checksum fits, but this program writes "
+                "otherwise. Make the model anew, it may be changed; give another path, or remove the file."
+            ) from error
+        self.saved = (loop.step, len(loop.scores))
 
     def save(self, random: list[dict[str, Tensor]] | None = None) -> None:
         now = (self.loop.step, len(self.loop.scores))
@@ -112,8 +141,5 @@ class Keeper:
     def rescue(self) -> None:
         """Write the state before the move that was broken off, if it still stands."""
         loop = self.loop
-        if self.checkpoint is None or loop.processes.size > 1 or loop.updating or loop.mark is None:
-            return
-        random, versions = loop.mark
-        if versions == [buffer._version for buffer in loop.bare.buffers()]:
-            self.save([random])
+        if self.checkpoint is not None and loop.processes.size == 1 and loop.mark and loop.untouched():
+            self.save([loop.mark[0]])

@@ -67,7 +67,7 @@ def train(
     average
         Decay a in (0, 1) of an average of the weights, θ̄ ← a θ̄ + (1 − a) θ,
         that starts from the weights after the first step. Buffers, such as the running means of batch norm,
-        are those of the model.
+        are those of the model. Parameters of 16 bits are refused: the average would stand still.
     watch
         See `Watch`. The weights (and the average) of the best score are put back at the end.
     checkpoint
@@ -92,7 +92,7 @@ def train(
     FloatingPointError
         If the loss (found within 32 steps on a GPU), the score or the weights are not finite.
     OSError
-        If the checkpoint cannot be written; the one before is untouched.
+        If the checkpoint cannot be written (the one before is untouched), or another run is at work with it.
 
     Examples
     --------
@@ -115,8 +115,7 @@ def train(
     parts = check_optimizers(bare, loss, optimizer, schedule)
     if not callable(batches):
         raise TypeError(f"batches must be a function of the step, got {type(batches).__name__}")
-    whole("steps", steps, 1)
-    whole("accumulate", accumulate, 1)
+    steps, accumulate = whole("steps", steps, 1), whole("accumulate", accumulate, 1)
     for name, value, kind in (("watch", watch, Watch), ("checkpoint", checkpoint, Checkpoint)):
         if value is not None and not isinstance(value, kind):
             raise TypeError(f"{name} must be a {kind.__name__}, got {type(value).__name__}")
@@ -131,19 +130,21 @@ def train(
     loop = Loop(model, bare, parts, batches, processes, accumulate=accumulate, average=average, watch=watch)
     settings = {
         "accumulate": accumulate,
-        "average": average,
-        "watch.every": watch and watch.every,
+        "average": None if average is None else float(average),
+        "watch.every": watch and int(watch.every),
         "precision": processes.precision,
     }
     keeper = Keeper(checkpoint, loop, settings)
-    if loop.step > steps:
-        raise ValueError(f"the checkpoint {keeper.path} has gone {loop.step} steps, steps = {steps} is fewer")
-    if not bare.training:
-        bare.train()
     from tqdm import tqdm
 
     hidden = not progress or processes.rank > 0
-    with keeper.listening(), tqdm(total=steps, initial=loop.step, disable=hidden, unit="step") as bar:
+    with (
+        keeper.alone(steps),
+        keeper.listening(),
+        tqdm(total=steps, initial=loop.step, disable=hidden, unit="step") as bar,
+    ):
+        if not bare.training:
+            bare.train()
         while True:
             if checkpoint is not None:
                 loop.note()

@@ -16,7 +16,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .batches import Batches
-from .checks import Loss, check_batch, mean_of
+from .checkpoints import plain
+from .checks import HALF, Loss, check_batch, mean_of, number_of
 from .processes import Processes
 from .settings import Watch
 
@@ -55,6 +56,11 @@ class Loop:
         self.accumulate, self.watch = accumulate, watch
         self.averaged: AveragedModel | None = None
         if average is not None:
+            if any(p.dtype in HALF for p in bare.parameters()):
+                raise ValueError(
+                    f"average needs parameters of 32 bits: in 16 bits what {average} leaves of a change is "
+                    "rounded away and the average stands still; 'bf16-mixed' keeps the parameters in 32"
+                )
             self.averaged = AveragedModel(bare, multi_avg_fn=get_ema_multi_avg_fn(average))
             self.averaged.requires_grad_(False)
         self.step = 0
@@ -67,7 +73,7 @@ class Loop:
         self.prompt = processes.device.type == "cpu"
         self.updating = False
         self.began = time.perf_counter()
-        self.mark: tuple[dict[str, Tensor], list[int]] | None = None
+        self.mark: tuple[dict[str, Tensor], list[tuple[Tensor, int]]] | None = None
 
     # -- one step
 
@@ -135,9 +141,12 @@ class Loop:
         """Bring the losses that wait on the device."""
         if self.waiting:
             fresh = self.processes.sum(torch.stack(self.waiting)).tolist()
-            self.waiting = []
-            for row in fresh:
-                self.values.append([self.finite(value, len(self.values) + 1) for value in row])
+            for step, row in enumerate(fresh, len(self.values) + 1):
+                for value in row:
+                    self.finite(value, step)
+            self.updating = True
+            self.values, self.waiting = self.values + fresh, []
+            self.updating = False
 
     # -- the watch
 
@@ -159,24 +168,20 @@ class Loop:
         judged = self.bare if self.averaged is None else self.averaged.module
         modes = [(module, module.training) for module in judged.modules()]
         judged.eval()
-        score = None
+        score = self.watch.score
         try:
-            if self.processes.rank == 0:
-                with torch.no_grad(), self.processes.autocast():
-                    score = float(self.watch.score(judged))
+            with torch.no_grad(), self.processes.autocast():
+                value = self.processes.everywhere(lambda: number_of(score(judged), self.step))
         finally:
             for module, mode in modes:
                 module.training = mode
-        score = self.processes.tell(score)
-        if math.isnan(score):
-            raise FloatingPointError(f"the score is nan after step {self.step}")
         self.updating = True
-        if self.best is None or score < self.best["score"]:
-            self.best = copied({"score": score, **self.weights()})
+        if self.best is None or value < self.best["score"]:
+            self.best = copied({"score": value, **self.weights()})
             self.misses = 0
         else:
             self.misses += 1
-        self.scores.append((self.step, score))
+        self.scores.append((self.step, value))
         self.updating = False
 
     # -- the state
@@ -191,8 +196,21 @@ class Loop:
             self.averaged.load_state_dict(weights["averaged"])
 
     def note(self) -> None:
-        """Remember what user code may change before it is interrupted: generators and buffers."""
-        self.mark = (self.processes.random_state(), [buffer._version for buffer in self.bare.buffers()])
+        """Remember what user code may change before it is interrupted: generators, parameters, buffers."""
+        self.mark = (self.processes.random_state(), self.versions())
+
+    def versions(self) -> list[tuple[Tensor, int]]:
+        """The tensors of the model, each with the count of its changes in place."""
+        return [(tensor, tensor._version) for tensor in [*self.bare.parameters(), *self.bare.buffers()]]
+
+    def untouched(self) -> bool:
+        """Whether the model is what it was when `note` was called, and no move is half made."""
+        if self.mark is None or self.updating:
+            return False
+        then, now = self.mark[1], self.versions()  # a buffer may have been replaced instead of changed
+        return len(then) == len(now) and all(
+            a is b and i == j for (a, i), (b, j) in zip(then, now, strict=True)
+        )
 
     def check_weights(self) -> None:
         """FloatingPointError if a parameter is no longer finite: such a state must not replace a good one."""
@@ -208,8 +226,8 @@ class Loop:
         return {
             "step": self.step,
             **self.weights(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "schedules": [schedule.state_dict() for schedule in self.schedules],
+            "optimizers": [plain(optimizer.state_dict()) for optimizer in self.optimizers],
+            "schedules": [plain(schedule.state_dict()) for schedule in self.schedules],
             "best": self.best,
             "misses": self.misses,
             "values": torch.tensor(self.values, dtype=torch.float64),
@@ -227,6 +245,8 @@ class Loop:
         self.step, self.misses = state["step"], state["misses"]
         self.best = copied(state["best"], self.processes.device)
         self.values, self.seconds = state["values"].tolist(), state["seconds"].tolist()
+        if not len(self.values) == len(self.seconds) == self.step:
+            raise ValueError(f"{self.step} steps, {len(self.values)} losses")
         self.scores = [(int(step), score) for step, score in state["scores"].tolist()]
         self.began = time.perf_counter() - (self.seconds[-1] if self.seconds else 0.0)
         self.processes.restore_random_state(state["random"])

@@ -9,6 +9,7 @@ is given up is the overlap of communication with the backward pass.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,21 @@ class Processes:
         box = [thing]
         dist.broadcast_object_list(box, 0, device=self.device if self.device.type == "cuda" else None)
         return box[0]
+
+    def everywhere(self, action: Callable[[], Any]) -> Any:
+        """What `action` gives, or raises, in process 0: given or raised in every process."""
+        if self.size == 1:
+            return action()
+        outcome: tuple[Any, Exception | None] = (None, None)
+        if self.rank == 0:
+            try:
+                outcome = (action(), None)
+            except (OSError, ValueError, TypeError, RuntimeError, ArithmeticError) as error:
+                outcome = (None, error)
+        result, failure = self.tell(outcome)
+        if failure is not None:
+            raise failure
+        return result
 
     def gather(self, thing: Any) -> list[Any]:
         """What each process has, in every process."""

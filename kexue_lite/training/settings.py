@@ -17,8 +17,8 @@ class Watch:
     Attributes
     ----------
     score
-        ``score(model) -> float``, smaller is better. It is given the averaged model if there is one, in
-        evaluation mode and without gradients. The model's modes are put back afterwards.
+        ``score(model) -> float``, smaller is better; NaN is an error, infinity is none. It is given the
+        averaged model if there is one, in evaluation mode and without gradients; its modes are put back.
     every
         Steps between two scores, 1 or larger.
     patience

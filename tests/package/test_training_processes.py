@@ -5,6 +5,7 @@ This file is also the program that runs in two processes: torch is imported once
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -194,7 +195,7 @@ def norm(fabric: Fabric | None, folder: Path, rank: int) -> dict[str, Any]:
 
 
 def failing(fabric: Fabric | None, folder: Path, rank: int) -> dict[str, Any]:
-    """An error of process 0, which alone touches the file, is raised in both."""
+    """An error of process 0, which alone touches the file and takes the score, is raised in both."""
     errors = []
     for path in (folder, folder / "nowhere" / "x.ckpt", folder / "damaged.ckpt"):
         model = network()
@@ -211,6 +212,16 @@ def failing(fabric: Fabric | None, folder: Path, rank: int) -> dict[str, Any]:
                 progress=False,
             )
         except (OSError, ValueError) as error:
+            errors.append(f"{type(error).__name__}: {error}")
+    for odd in ("a word", math.nan):  # of process 0's score: the other must not wait for ever
+        model = network()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        watch = Watch(lambda m: odd, 1)  # noqa: B023
+        try:
+            train(
+                model, mean, batches, optimizer=optimizer, steps=2, fabric=fabric, watch=watch, progress=False
+            )
+        except (TypeError, ArithmeticError) as error:
             errors.append(f"{type(error).__name__}: {error}")
     return {"errors": errors}
 
@@ -332,12 +343,14 @@ def test_each_process_takes_up_its_own_random_numbers(folder: Path) -> None:
     assert not torch.equal(zero["early"][0], other["early"][0])
 
 
-def test_an_error_at_the_file_reaches_both(folder: Path) -> None:
+def test_an_error_of_process_zero_reaches_both(folder: Path) -> None:
     zero, other = both(folder, failing)
     assert zero == other and [error.split(":")[0] for error in zero["errors"]] == [
         "IsADirectoryError",
         "FileNotFoundError",
         "ValueError",
+        "TypeError",
+        "FloatingPointError",
     ]
 
 
