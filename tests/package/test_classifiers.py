@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks import classifier_race
 from kexue_lite.classifiers import LinearSVC, LogisticRegression, estimators, fit_linear, preconditioners
+from kexue_lite.classifiers.newton import Descent
 from kexue_lite.classifiers.objectives import Margins
 from kexue_lite.classifiers.table import Table
 from kexue_lite.data import documentation_corpus
@@ -194,6 +195,39 @@ def test_rounding_ends_a_descent_that_can_get_no_further(monkeypatch: pytest.Mon
     least = classifier_race.objective("logistic", 1e3, X, y, best.coef_, best.intercept_)
     mine = classifier_race.objective("logistic", 1e3, X, y, single.coef_, single.intercept_)
     assert single.n_iter_ < 100 and mine < least * (1 + 1e-6)
+
+
+def test_the_way_to_the_minimum_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """118 readings of X; 210 without the scale of the last step, 335 if the matrix is never made anew."""
+    X, y = load_digits(return_X_y=True)
+    monkeypatch.setattr(preconditioners, "CHEAP", 0)  # L-BFGS from the Kronecker matrix
+    assert LogisticRegression(100, tol=1e-8).fit(X / 16, y).n_passes_ < 160
+
+
+def test_a_coarse_tol_still_ends_with_a_full_newton_step() -> None:
+    X, y = load_iris(return_X_y=True)
+    best, coarse = LogisticRegression().fit(X, y), LogisticRegression(tol=1e-2).fit(X, y)
+    least, mine = (
+        classifier_race.objective("logistic", 1, X, y, model.coef_, model.intercept_)
+        for model in (best, coarse)
+    )
+    assert coarse.n_iter_ < best.n_iter_ and mine < least * (1 + 1e-4)
+
+
+def test_a_step_is_shortened_where_the_slope_has_turned() -> None:
+    """log(1 + e^−w) + ½w² from 0 to 0.8: lower than at its start, but far up the other side."""
+    table = Table(np.ones((1, 1)), ones=False, device=torch.device("cpu"))
+    one, nothing = torch.ones(1, 1).double(), torch.zeros(1, 1).double()
+    objective = Margins(one, one, "logistic")
+    descent = Descent(
+        table, objective, one[0], preconditioners.Preconditioner(table, one[0], 1, coupled=False)
+    )
+    P, F = 0.8 * one, descent.value(nothing, nothing)
+    assert float(descent.value(P, P)) < float(F)
+    t = descent.search(nothing, nothing, P, P, F, -0.5 * P)
+    w = float(t * P)
+    assert 0.1 < w < 0.8 and abs(w - 1 / (1 + np.exp(w))) < 0.5 * 0.5
+    assert float(descent.search(nothing, nothing, P / 2, P / 2, F, -0.25 * one)) == 1  # that one is good
 
 
 def test_a_preconditioner_without_any_curvature_is_finite(monkeypatch: pytest.MonkeyPatch) -> None:
