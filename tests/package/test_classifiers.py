@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import warnings
 from typing import Any
@@ -19,10 +20,11 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import StandardScaler
 
+import kexue_lite.classifiers.table as table_module
 from benchmarks import classifier_race
 from kexue_lite.classifiers import LinearSVC, LogisticRegression, estimators, fit_linear, preconditioners
 from kexue_lite.classifiers.newton import Descent
-from kexue_lite.classifiers.objectives import Margins
+from kexue_lite.classifiers.objectives import Margins, Softmax
 from kexue_lite.classifiers.table import Table
 from kexue_lite.data import documentation_corpus
 
@@ -202,6 +204,51 @@ def test_the_way_to_the_minimum_is_short(monkeypatch: pytest.MonkeyPatch) -> Non
     X, y = load_digits(return_X_y=True)
     monkeypatch.setattr(preconditioners, "CHEAP", 0)  # L-BFGS from the Kronecker matrix
     assert LogisticRegression(100, tol=1e-8).fit(X / 16, y).n_passes_ < 160
+
+
+def test_a_sample_of_rows_stands_for_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The inverse made from 48 of 4,000 rows is near the Hessian's, and not 80 times too large."""
+    monkeypatch.setattr(preconditioners, "CHEAP", 0)
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((4000, 5))
+    table, ridge = Table(X, ones=True, device=torch.device("cpu")), torch.ones(6).double()
+    make = preconditioners.Preconditioner(table, ridge, 1, coupled=False)
+    assert make.kind == "kronecker" and len(make.rows) == 48
+    one, nothing = torch.ones(1, 4000).double(), torch.zeros(1, 4000).double()
+    full = np.hstack([X, np.ones((4000, 1))])
+    exact = np.linalg.inv(full.T @ full / 4 + np.eye(6))  # σ' = 1/4 at scores 0
+    near = make(Margins(one, one, "logistic"), nothing, 0)(torch.eye(6).double()[:1]).numpy()[0]
+    assert np.linalg.norm(near - exact[0]) < 0.6 * np.linalg.norm(exact[0])
+
+
+@pytest.mark.parametrize("kind", ["logistic", "squared hinge"])
+def test_blocks_of_rows_and_their_weights_belong_together(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = load_wine(return_X_y=True)
+    X, s = StandardScaler().fit_transform(X), np.random.default_rng(0).uniform(0, 3, len(y))
+    whole = ours(kind).fit(X, y, sample_weight=s)
+    monkeypatch.setattr(table_module, "BLOCK", 1)  # as few rows in a block as there may be
+    assert apart(ours(kind).fit(X, y, sample_weight=s), whole) < 1e-9
+
+
+@pytest.mark.parametrize("kind", ["softmax", "logistic", "squared_hinge", "hinge"])
+def test_slopes_and_curvatures_are_the_derivatives_of_the_value(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    S, a = torch.tensor(rng.normal(size=(3, 40)) * 2), torch.tensor(rng.uniform(0, 2, (1, 40)))
+    labels = torch.tensor(rng.integers(0, 3, (1, 40)))
+    signs = 2.0 * (labels == torch.arange(3)[:, None]) - 1
+    objective: Any = Softmax(labels, a) if kind == "softmax" else Margins(signs.double(), a, kind, 0.3)
+    leaf = S.clone().requires_grad_()
+    by_autograd = torch.autograd.grad(objective.value(leaf).sum(), leaf)[0]
+    torch.testing.assert_close(objective.slopes(S), by_autograd)
+    rows = slice(10, 25)
+    torch.testing.assert_close(objective.slopes(S[:, rows], rows), by_autograd[:, rows])
+    curvature, step = objective.curvature(S), 1e-6  # no margin is this near to a corner
+    for k, l in itertools.product(range(3), repeat=2):
+        e = step * (torch.arange(3)[:, None] == l)
+        second = (objective.slopes(S + e)[k] - objective.slopes(S - e)[k]) / (2 * step)
+        mine = curvature.diagonal[k] if k == l else curvature.between(k, l)
+        torch.testing.assert_close(mine, second, atol=1e-6, rtol=1e-6)
+        assert float(curvature.mean[k, l]) == pytest.approx(float(second.mean()), abs=1e-6)
 
 
 def test_a_coarse_tol_still_ends_with_a_full_newton_step() -> None:
