@@ -10,7 +10,7 @@ import pickle
 import resource
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +107,10 @@ def test_it_does_go_on_and_not_begin_again(path: Path) -> None:
     go(path, batches=lambda k: (asked.append(k), batches(k))[1])
     assert asked == [0, *range(12, 20)]  # batch 0 to see that the data are the same
     asked.clear()
+    file = path.stat().st_ino
     again = go(path, batches=lambda k: (asked.append(k), batches(k))[1])
     assert asked == [0] and equal(go(), again)  # a finished run is not run again
+    assert path.stat().st_ino == file  # nor written again
 
 
 def test_a_run_can_be_made_longer_but_not_shorter(path: Path) -> None:
@@ -188,6 +190,14 @@ def test_a_checkpoint_of_a_compiled_model_is_that_of_the_model(path: Path) -> No
 # -- Ctrl-C
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C as Python sets it up. In a job that a shell put into the background it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_an_interrupt_is_written_and_passed_on(path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         go(path, batches=stopping(8, KeyboardInterrupt))
@@ -195,6 +205,7 @@ def test_an_interrupt_is_written_and_passed_on(path: Path) -> None:
     assert equal(go(path), go())
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("where", ["loss", "score", "second"])
 def test_ctrl_c_at_any_place_loses_nothing(path: Path, where: str) -> None:
     calls = {"loss": 0, "score": 0}
@@ -224,6 +235,7 @@ def test_ctrl_c_at_any_place_loses_nothing(path: Path, where: str) -> None:
     assert equal(go(path), go())
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupt_without_a_checkpoint_passes_on_at_once() -> None:
     def loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         os.kill(os.getpid(), signal.SIGINT)
@@ -450,6 +462,12 @@ def test_names_buffers_and_settings_tell_runs_apart(path: Path) -> None:
         with pytest.raises(ValueError, match=words):
             one(path, model, schedule, **settings)
     one(path, nn.Sequential(nn.Linear(4, 1).double()), lambda o: cosine(o, 10), momentum=0.9, foreach=False)
+    path.unlink()
+    buffered = nn.Sequential(nn.Linear(4, 1).double())
+    buffered.register_buffer("extra", torch.zeros(2))
+    one(path, buffered)
+    with pytest.raises(ValueError, match=r"buffer 'extra' is missing here and torch.float32"):
+        one(path, nn.Sequential(nn.Linear(4, 1).double()))
 
 
 def test_every_schedule_of_torch_that_needs_no_metric_can_be_kept(path: Path) -> None:
