@@ -3,6 +3,7 @@ with it."""
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -99,8 +100,7 @@ def exercise_3_4(answer: Any) -> bool:
     Exercise 3.4: not yet. That is the count for two inputs.
     False
     """
-    tables = [[number >> k & 1 for k in range(8)] for number in range(256)]
-    right = sum(linearly_separable(table) is not None for table in tables)
+    right = _tables_of_one_unit()
     return judge(
         "3.4", answer, right, tolerance=0,
         mistakes=[
@@ -200,7 +200,7 @@ def exercise_3_8(answer: Any) -> bool:
     if answer is ...:
         return _say("3.8", "no answer yet. Replace the three dots.")
     try:
-        pairs = [tuple(torch.as_tensor(part).double() for part in layer) for layer in answer]
+        pairs = [tuple(torch.as_tensor(part, dtype=torch.float64) for part in layer) for layer in answer]
         layers = [(weights, thresholds.reshape(-1)) for weights, thresholds in pairs]
         finite = all(bool(part.isfinite().all()) for layer in layers for part in layer)
     except (TypeError, ValueError, RuntimeError):
@@ -222,6 +222,12 @@ def exercise_3_8(answer: Any) -> bool:
             "3.8", f"not yet. It is right on all rows, but with {hidden} hidden units; four are enough."
         )
     return _right("3.8")
+
+
+@functools.cache  # 256 linear programs
+def _tables_of_one_unit() -> int:
+    tables = [[number >> k & 1 for k in range(8)] for number in range(256)]
+    return sum(linearly_separable(table) is not None for table in tables)
 
 
 def _wrong_rows(layers: Sequence[tuple[Tensor, Tensor]], table: Sequence[int]) -> list[str]:

@@ -117,7 +117,7 @@ def pca_error(x: Tensor, code_size: int) -> float:
     """The least mean squared error that an affine autoencoder of this code size can have on the data.
 
     The sum of the squared singular values that are dropped, divided by N·n (`torch.nn.functional.mse_loss`
-    takes the same mean). Parameters and errors are those of `linear_autoencoder`.
+    takes the same mean), in float64 on the CPU. Parameters and errors are those of `linear_autoencoder`.
 
     Examples
     --------
@@ -135,7 +135,7 @@ def _principal(x: Tensor, code_size: int) -> tuple[Tensor, Tensor, Tensor]:
         raise ValueError(
             f"code_size must be at most {min(x.shape)} for x of {tuple(x.shape)}, got {code_size}"
         )
-    x = x.detach()
+    x = x.detach().cpu().double()  # a large mean would take the digits of float32; half has no SVD
     mean = x.mean(0)
     _, singular, directions = torch.linalg.svd(x - mean, full_matrices=False)
     return mean, directions, singular

@@ -2,8 +2,8 @@ r"""Depth against width: a target made by composing, and the exact number of pie
 
 The tent map T(x) = 1 − |2x − 1| on [0, 1], composed n times, is a zigzag of 2ⁿ straight pieces. A ReLU
 network copies it with two units in each of n hidden layers, since T(x) = 2·relu(x) − 4·relu(x − ½). A network
-with one hidden layer of m units bends at most m times: it needs 2ⁿ − 1 units for the same zigzag (chapter 3,
-section 3.5).
+with one hidden layer of m units bends at most m times: it needs at least 2ⁿ − 1 units for the same zigzag
+(chapter 3, section 3.5).
 
 Source: M. Telgarsky, "Benefits of depth in neural networks" (COLT 2016).
 """
@@ -37,7 +37,7 @@ def tent(x: Array, times: int = 1) -> Array:
     Raises
     ------
     TypeError
-        If `x` is neither an array nor a tensor.
+        If `x` is neither an array nor a tensor, or holds no real numbers.
     ValueError
         If a value lies outside [0, 1] or is NaN, or `times` is no whole number from 0.
 
@@ -51,6 +51,8 @@ def tent(x: Array, times: int = 1) -> Array:
     whole("times", times, 0)
     if not isinstance(x, Tensor | np.ndarray):
         raise TypeError(f"x must be a numpy array or a torch tensor, got {type(x).__name__}")
+    if x.is_complex() if isinstance(x, Tensor) else x.dtype.kind not in "biuf":
+        raise TypeError(f"x must hold real numbers, got {x.dtype}")
     if not bool(((x >= 0) & (x <= 1)).all()):
         raise ValueError("x must lie in [0, 1], got a value outside, or NaN")
     for _ in range(times):
@@ -155,7 +157,8 @@ def linear_pieces(model: MLP, low: float = 0.0, high: float = 1.0) -> Pieces:
             "model must be a ReLU (or identity) MLP of one input and one output, got widths "
             f"{model.widths} and activation {model.activation!r}"
         )
-    if not real("low", low) < real("high", high):
+    low, high = real("low", low), real("high", high)
+    if not low < high:
         raise ValueError(f"low must be below high, got {low} and {high}")
     x = [Fraction(low), Fraction(high)]
     rows = [[place] for place in x]  # the layer's values at each place

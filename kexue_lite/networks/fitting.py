@@ -37,13 +37,15 @@ def least_squares(features: np.ndarray, targets: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the shapes do not fit, or a number is not finite.
+        If the shapes do not fit, or a number is complex or not finite.
 
     Examples
     --------
     >>> least_squares([[1.0, 1.0]], [2.0])  # of all with w₁ + w₂ = 2, the shortest
     array([1., 1.])
     """
+    if np.iscomplexobj(features) or np.iscomplexobj(targets):
+        raise ValueError("features and targets must be real, got complex numbers")
     Phi, y = np.asarray(features, dtype=float), np.asarray(targets, dtype=float)
     if Phi.ndim != 2 or not Phi.size or y.ndim not in (1, 2) or len(y) != len(Phi):
         raise ValueError(
@@ -92,10 +94,12 @@ class RandomFeatures:
         self.b = drawn[:, n]
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """``(N, n)`` to ``(N, P)``; ValueError if `x` has another shape."""
+        """``(N, n)`` to ``(N, P)``; ValueError if `x` has another shape or is not finite."""
         x = np.asarray(x, dtype=float)
         if x.ndim != 2 or x.shape[1] != self.W.shape[1]:
             raise ValueError(f"x must have shape (N, {self.W.shape[1]}), got {x.shape}")
+        if not np.isfinite(x).all():  # the relu of −∞ would be an innocent 0
+            raise ValueError("x must be finite, got NaN or infinity")
         return np.maximum(x @ self.W.T + self.b, 0) / math.sqrt(len(self.b))
 
 

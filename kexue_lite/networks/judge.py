@@ -127,9 +127,12 @@ def judge(*, device: torch.device | str = "cpu", path: str | os.PathLike[str] | 
             f"the judge's weights {file} are missing: make them with 'make judge'"
         ) from None
     state, about, shape = _read(file, stat.st_mtime_ns, stat.st_size)
-    with undisturbed(unused := torch.Generator()):  # the weights come from the file
-        model = DigitClassifier(**shape, generator=unused)
-    model.load_state_dict(state)
+    try:
+        with undisturbed(unused := torch.Generator()):  # the weights come from the file
+            model = DigitClassifier(**shape, generator=unused)
+        model.load_state_dict(state)
+    except (TypeError, ValueError, RuntimeError) as error:  # its hash fits, so somebody made it so
+        raise ValueError(f"{file} holds no judge: {str(error).splitlines()[0]}") from error
     return Judge(model.to(device), about)
 
 
@@ -148,7 +151,7 @@ def save_judge(model: DigitClassifier, path: str | os.PathLike[str], *, trained_
     Raises
     ------
     ValueError
-        If a weight is NaN or infinite.
+        If a weight is NaN or infinite, or not float32.
     OSError
         If the file cannot be written.
     """
@@ -156,6 +159,8 @@ def save_judge(model: DigitClassifier, path: str | os.PathLike[str], *, trained_
 
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     for name, value in state.items():
+        if value.dtype not in (torch.float32, torch.int64):  # it would be rounded when it is loaded
+            raise ValueError(f"model must have float32 weights, got {value.dtype} in {name}")
         if not torch.isfinite(value).all():
             raise ValueError(f"model must have finite weights, got NaN or infinity in {name}")
     convolutions = [p for p in model.body if isinstance(p, torch.nn.Conv2d)]
@@ -201,9 +206,16 @@ def _read(path: Path, changed: int, size: int) -> tuple[dict[str, Tensor], dict[
         raise ValueError(f"{broken} (it does not say {', '.join(sorted(missing))}): {advice}")
     if about["version"] != VERSION:
         raise ValueError(f"{path} has version {about['version']}, this package reads {VERSION}: {advice}")
+    if any(value.dtype not in (torch.float32, torch.int64) for value in state.values()):
+        raise ValueError(f"{broken} (its numbers are not float32): {advice}")
     if _digest(state, about["shape"]) != about["sha256"]:
         raise ValueError(f"{broken} (its numbers do not have the stored SHA-256): {advice}")
-    return state, about, json.loads(about["shape"])
+    if not all(value.isfinite().all() for value in state.values()):
+        raise ValueError(f"{broken} (it holds NaN or infinity): {advice}")
+    try:
+        return state, about, json.loads(about["shape"])
+    except ValueError as error:
+        raise ValueError(f"{broken} (its shape cannot be read: {error}): {advice}") from error
 
 
 def _digest(state: Mapping[str, Tensor], shape: str) -> str:

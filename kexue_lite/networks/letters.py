@@ -83,8 +83,9 @@ def letters_on_background(
 
     Raises
     ------
-    ValueError
-        If `letters` are none, repeated or not A to Z, a number is out of range, or a `generator` is missing.
+    TypeError, ValueError
+        If `letters` are no string, none, repeated or not A to Z, a number is out of range, or a `generator`
+        is missing.
 
     Examples
     --------
@@ -94,6 +95,8 @@ def letters_on_background(
     >>> bool((four.images[0] == four.background)[four.inks[0] == 0].all())
     True
     """
+    if not isinstance(letters, str):
+        raise TypeError(f"letters must be one string, got {type(letters).__name__}: {letters!r}")
     if not letters or len(set(letters)) != len(letters) or not set(letters) <= set(_BITMAPS):
         raise ValueError(f"letters must be different capitals from A to Z, got {letters!r}")
     whole("count", count), whole("size", size, 12), whole("jitter", jitter, 0)

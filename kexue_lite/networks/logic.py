@@ -45,8 +45,8 @@ def threshold_unit(x: Tensor, weights: Sequence[float] | Tensor, threshold: floa
     Raises
     ------
     TypeError, ValueError
-        If `x` is no finite ``(B, n)`` tensor of floating-point numbers, there are not n weights, or one or
-        the threshold is NaN.
+        If `x` is no finite ``(B, n)`` tensor of floating-point numbers, there are not n finite weights, or
+        the threshold is no number.
 
     Examples
     --------
@@ -56,6 +56,8 @@ def threshold_unit(x: Tensor, weights: Sequence[float] | Tensor, threshold: floa
     table("x", x)
     # In the type of x: a threshold of 0.1 rounded to float32 would lie above an x of 0.1 in float64.
     w, t = (torch.as_tensor(v, dtype=x.dtype, device=x.device) for v in (weights, threshold))
+    if t.numel() != 1:
+        raise ValueError(f"threshold must be one number, got shape {tuple(t.shape)}")
     return threshold_network(x, [(w.reshape(1, -1), t.reshape(1))]).squeeze(1)
 
 
@@ -67,7 +69,8 @@ def threshold_network(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     x
         ``(B, n)``, floating point.
     layers
-        Pairs of weights ``(m, n)`` and thresholds ``(m,)``; the m of one layer is the n of the next.
+        Pairs of weights ``(m, n)`` and thresholds ``(m,)``, tensors or lists; the m of one layer is the n of
+        the next. They are taken in the type of `x`.
 
     Returns
     -------
@@ -77,8 +80,8 @@ def threshold_network(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     Raises
     ------
     TypeError, ValueError
-        If `x` is no finite ``(B, n)`` tensor, there is no layer, two layers do not fit together, or one
-        holds NaN.
+        If `x` is no finite ``(B, n)`` tensor, there is no layer, two layers do not fit together, a weight is
+        not finite, or a threshold is NaN.
 
     Examples
     --------
@@ -89,7 +92,7 @@ def threshold_network(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     if not layers:
         raise ValueError("layers must hold at least one pair of weights and thresholds, got none")
     for number, (weights, thresholds) in enumerate(layers):
-        w, t = (torch.as_tensor(v).to(signal) for v in (weights, thresholds))
+        w, t = (torch.as_tensor(v, dtype=x.dtype, device=x.device) for v in (weights, thresholds))
         if w.ndim != 2 or w.shape[1] != signal.shape[1] or t.shape != w.shape[:1]:
             raise ValueError(
                 f"layers[{number}] must be weights (m, {signal.shape[1]}) and thresholds (m,), "
@@ -97,6 +100,8 @@ def threshold_network(x: Tensor, layers: Sequence[Layer]) -> Tensor:
             )
         if w.isnan().any() or t.isnan().any():
             raise ValueError(f"layers[{number}] must hold numbers, got NaN")
+        if not w.isfinite().all():  # times an input of 0 it would be NaN
+            raise ValueError(f"layers[{number}] must hold finite weights, got an infinite one")
         signal = (signal @ w.T >= t).to(signal.dtype)
     return signal
 
@@ -213,7 +218,10 @@ def linearly_separable(outputs: Sequence[int] | Tensor) -> tuple[Tensor, float] 
 
 
 def _outputs(outputs: Sequence[int] | Tensor) -> tuple[Tensor, int]:
-    wanted = torch.as_tensor(outputs).cpu()
+    try:
+        wanted = torch.as_tensor(outputs).cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"outputs must be a list of zeros and ones, got {outputs!r}") from error
     n = len(wanted).bit_length() - 1 if wanted.ndim == 1 else 0
     if not 1 <= n <= 16 or len(wanted) != 2**n:
         raise ValueError(

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kexue_lite.networks.arguments import table
+from kexue_lite.networks.arguments import table, whole
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Accuracy:
     def __post_init__(self) -> None:
         if not 0 <= self.right <= self.asked or self.asked < 1:
             raise ValueError(f"right must lie in 0, ..., asked and asked be positive, got {self!r}")
+        whole("right", self.right, 0), whole("asked", self.asked)
 
     @property
     def value(self) -> float:
@@ -110,8 +111,10 @@ def accuracy(predicted: Any, labels: Any) -> Accuracy:
             f"{tuple(torch.as_tensor(predicted).shape)} and {tuple(truth.shape)}"
         )
     for name, values in (("predicted", guess), ("labels", truth)):
-        if values.is_floating_point() and not (values == values.round()).all():  # NaN too; such as 0.9 for 1
-            raise ValueError(f"{name} must be whole numbers, got {values[values != values.round()][0]:g}")
+        if values.is_complex():
+            raise ValueError(f"{name} must be whole numbers, got {values.dtype}")
+        if values.is_floating_point() and (odd := ~(values.isfinite() & (values == values.round()))).any():
+            raise ValueError(f"{name} must be whole numbers, got {values[odd][0]:g}")  # such as 0.9 for 1
     if classes is not None and not 0 <= truth.min() <= truth.max() < classes:
         raise ValueError(
             f"labels must lie in 0, ..., {classes - 1}, got {truth.min().item():g} to {truth.max().item():g}"
