@@ -450,6 +450,14 @@ def test_copies_and_second_fits_are_the_same(estimator: Any) -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.parametrize("kind", ["logistic", "squared hinge"])
+def test_a_score_of_zero_goes_to_the_first_class_as_in_scikit_learn(kind: str) -> None:
+    X, y = np.zeros((4, 1)), np.array(["a", "a", "b", "b"])
+    mine, theirs = ours(kind).fit(X, y), reference(kind, X, y).fit(X, y)
+    assert not mine.decision_function(X).any() and mine.predict(X).tolist() == theirs.predict(X).tolist()
+    assert mine.predict(X).tolist() == ["a"] * 4
+
+
 def test_labels_never_seen_count_as_mistakes() -> None:
     X, y = load_iris(return_X_y=True)
     model = LogisticRegression().fit(X[y < 2], y[y < 2])

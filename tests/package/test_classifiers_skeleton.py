@@ -141,6 +141,14 @@ def test_the_gradient_of_the_smeared_objective() -> None:
     )
 
 
+@pytest.mark.parametrize("loss", ["logistic", "hinge", "perceptron"])
+def test_far_margins_have_a_slope_and_no_rounding(loss: str) -> None:
+    A, none = torch.ones(1, 1).double(), torch.zeros(1).double()
+    for m in (-1e3, -1e7, -1e12):  # there ℓ(m + 1e-6) − ℓ(m − 1e-6) would be rounding and nothing else
+        at = gradient(LOSSES[loss], A, none, torch.tensor([m]).double(), 1e-6)
+        torch.testing.assert_close(at, torch.tensor([-1.0]).double(), atol=1e-6, rtol=0)
+
+
 def test_the_perceptron_with_a_penalty_has_its_minimum_at_nothing() -> None:
     x, y = [[-2.0], [-1.0], [1.0], [2.5]], [-1, -1, 1, 1]
     fit = fit_linear(x, y, loss="perceptron")
