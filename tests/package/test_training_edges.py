@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kexue_lite.training import Checkpoint, Run, Watch, generator_for, minibatches, train
+from kexue_lite.training import Checkpoint, Run, Watch, generator_for, minibatches, moves, processes, train
 from kexue_lite.training import checkpoints as file_format
 
 X = torch.randn(23, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -205,8 +205,6 @@ def test_a_model_that_has_changed_is_not_written(path: Path, kind: str) -> None:
 def test_an_interrupt_while_losses_are_fetched_loses_none(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kexue_lite.training import moves, processes
-
     start, add, calls = moves.Loop.__init__, processes.Processes.sum, [0]
 
     def lazy(self: moves.Loop, *arguments: Any, **options: Any) -> None:
@@ -225,6 +223,46 @@ def test_an_interrupt_while_losses_are_fetched_loses_none(
         go(path)
     assert file_format.unpack(path.read_bytes(), path)["step"] == 4
     assert same(go(path), go())
+
+
+def test_a_score_that_is_half_entered_is_not_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Torn(list[Any]):
+        def append(self, entry: Any) -> None:
+            if len(self) == 1:
+                raise KeyboardInterrupt
+            super().append(entry)
+
+    start = moves.Loop.__init__
+
+    def torn(self: moves.Loop, *arguments: Any, **options: Any) -> None:
+        start(self, *arguments, **options)
+        self.scores = Torn()
+
+    score = lambda m: float(squared(m, X, Y).mean())  # noqa: E731
+    with monkeypatch.context() as patch:
+        patch.setattr(moves.Loop, "__init__", torn)
+        with pytest.raises(KeyboardInterrupt):
+            go(path, watch=Watch(score, 3, 2), checkpoint=Checkpoint(path, 4), steps=9)
+    assert file_format.unpack(path.read_bytes(), path)["step"] == 4  # not 6, where the score was half entered
+    watch = Watch(score, 3, 2)
+    assert same(go(path, watch=watch, checkpoint=Checkpoint(path, 4), steps=9), go(watch=watch, steps=9))
+
+
+def test_a_process_that_joins_draws_numbers_of_its_own() -> None:
+    mine = processes.Processes(network(), None)
+    before = mine.random_state()
+    drawn = []
+    try:
+        for rank in (0, 1, 2, 1):
+            mine.rank = rank
+            torch.manual_seed(99)
+            mine.restore_random_state([before])
+            drawn.append(torch.rand(3))
+    finally:
+        mine.rank = 0
+        mine.restore_random_state([before])
+    assert torch.equal(drawn[0], torch.rand(3)) and torch.equal(drawn[1], drawn[3])
+    assert not any(torch.equal(drawn[i], drawn[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
 
 
 # -- files
