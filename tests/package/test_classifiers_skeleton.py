@@ -232,6 +232,7 @@ def test_arrays_and_frames_that_torch_does_not_take_as_they_are() -> None:
             (np.asfortranarray(x), y.astype(np.int8)),
         ):  # fmt: skip
             torch.testing.assert_close(fit_linear(given, labels, loss="logistic").weights, expected)
+    assert polynomial_kernel(x.astype(np.float16), x).dtype == torch.float64
     whole = fit_linear((2 * x).astype(np.uint8), y, loss="logistic").weights
     torch.testing.assert_close(whole, fit_linear(2 * x, y, loss="logistic").weights)
 
@@ -314,6 +315,16 @@ def test_the_kernel_machine_of_others() -> None:
         (lambda: fit_kernel(X, Y, kernel="rbf"), TypeError, "kernel must be a function"),
         (lambda: fit_kernel(X, Y, kernel=lambda x, z: x), ValueError, "symmetric matrix"),
         (lambda: fit_kernel(X, Y, kernel=lambda x, z: -torch.eye(3)), ValueError, "positive semidefinite"),
+        (
+            lambda: fit_kernel(X, Y, kernel=lambda x, z: torch.diag(torch.tensor([1.0, 1.0, -0.5]))),
+            ValueError,
+            "positive semidefinite",
+        ),
+        (
+            lambda: fit_kernel(X, Y, kernel=lambda x, z: torch.eye(3) + 0.1 * torch.ones(3, 3).triu()),
+            ValueError,
+            "symmetric matrix",
+        ),
         (lambda: fit_kernel(scipy.sparse.csr_matrix(X), Y, kernel=polynomial_kernel), TypeError, "dense"),
     ],
 )
