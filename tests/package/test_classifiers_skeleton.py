@@ -232,7 +232,8 @@ def test_arrays_and_frames_that_torch_does_not_take_as_they_are() -> None:
             (np.asfortranarray(x), y.astype(np.int8)),
         ):  # fmt: skip
             torch.testing.assert_close(fit_linear(given, labels, loss="logistic").weights, expected)
-    assert polynomial_kernel(x.astype(np.float16), x).dtype == torch.float64
+    half = x.astype(np.float16)
+    assert polynomial_kernel(half, half).dtype == torch.float64
     whole = fit_linear((2 * x).astype(np.uint8), y, loss="logistic").weights
     torch.testing.assert_close(whole, fit_linear(2 * x, y, loss="logistic").weights)
 
@@ -321,7 +322,7 @@ def test_the_kernel_machine_of_others() -> None:
             "positive semidefinite",
         ),
         (
-            lambda: fit_kernel(X, Y, kernel=lambda x, z: torch.eye(3) + 0.1 * torch.ones(3, 3).triu()),
+            lambda: fit_kernel(X, Y, kernel=lambda x, z: 1 + torch.eye(3) + 0.01 * torch.ones(3, 3).triu()),
             ValueError,
             "symmetric matrix",
         ),
