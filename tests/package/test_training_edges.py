@@ -380,3 +380,47 @@ def test_a_run_that_fails_lets_go_of_its_file(path: Path) -> None:
             go(path, **options)
         assert [p.name for p in path.parent.iterdir()] == ["run.ckpt"]
     assert same(go(path), go())
+
+
+def test_litter_of_a_killed_write_goes_also_when_nothing_is_left_to_do(path: Path) -> None:
+    go(path)
+    path.with_name("run.ckpt.part").write_bytes(b"half")
+    go(path)
+    assert [p.name for p in path.parent.iterdir()] == ["run.ckpt"]
+
+
+# -- half precision
+
+
+def test_a_score_is_taken_in_the_precision_of_the_run_and_a_run_resumed_in_it(path: Path) -> None:
+    from lightning_fabric import Fabric
+
+    kinds: list[torch.dtype] = []
+
+    def score(model: nn.Module) -> float:
+        kinds.append(model(X.float()).dtype)
+        return 0.0
+
+    def run(precision: Any) -> None:
+        fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
+        rows = minibatches(X.float(), Y.float(), batch_size=5, seed=2)
+        go(path, model=network().float(), fabric=fabric, batches=rows, watch=Watch(score, 3))
+
+    run("bf16-mixed")
+    assert kinds == [torch.bfloat16] * 2
+    with pytest.raises(
+        ValueError, match=r"precision is 'that of the parameters' here and 'bf16-mixed' there"
+    ):
+        run("32-true")
+
+
+def test_the_mean_of_a_half_loss_is_taken_in_full() -> None:
+    rest = torch.tensor([256.0, 1, 1, 1]).bfloat16()  # their sum, 259, has more digits than bfloat16 keeps
+    rows = (X[:4].bfloat16(),)
+    run = go(
+        model=nn.Linear(4, 1).bfloat16(),
+        loss=lambda m, x: rest + 0 * m(x)[:, 0],
+        batches=lambda k: rows,
+        steps=1,
+    )
+    assert run.records[0]["loss"] == 64.75
