@@ -74,7 +74,7 @@ LAWS = {
         {"square_avg": 2},
     ),
     "LBFGS": Law(
-        None, "First step g/max(1, |g|₁), so p is 1 or 2; then curvature, k = -1, makes p = 0.", None
+        None, "First g/max(1, |g|₁), p is 1 or 2; then curvature, k = -1, p = 0, if all layers share λ.", None
     ),
 }  # fmt: skip
 
@@ -83,8 +83,9 @@ def learning_rate_exponent(optimizer: torch.optim.Optimizer | type[torch.optim.O
     """The p of an optimiser: with θ = λφ, its learning rate for θ is λᵖ times what it was.
 
     It is the p of the gradient's step. Weight decay has its own (0), and what is added to a denominator
-    (`eps`) disturbs it; chapter 5, section 5.6, measures by how much. RAdam's is that of all its steps but
-    the first five, which have p = 2.
+    (`eps`) disturbs it; chapter 5, section 5.8, measures by how much. RAdam's is that of all its steps but
+    the first five, which have p = 2 (with β₂ = 0.999; with β₂ ≤ 2/3 all steps are such, and p is 2). Rprop's
+    rate is the size of its first step alone; λ multiplies all its steps, and their limits.
 
     Parameters
     ----------
@@ -110,10 +111,17 @@ def learning_rate_exponent(optimizer: torch.optim.Optimizer | type[torch.optim.O
     >>> learning_rate_exponent(torch.optim.LBFGS)
     Traceback (most recent call last):
     ...
-    ValueError: optimizer: LBFGS has no exponent. First step g/max(1, |g|₁), so p is 1 or 2; then curvature,
-    k = -1, makes p = 0.
+    ValueError: optimizer: LBFGS has no exponent. First g/max(1, |g|₁), p is 1 or 2; then curvature, k = -1,
+    p = 0, if all layers share λ.
     """
     law = law_of(optimizer)
+    if law is LAWS["RAdam"] and isinstance(optimizer, torch.optim.Optimizer):
+        # Its mean of squares is trusted only where 2/(1 − β₂) − 1 > 5.
+        early = {group["betas"][1] <= 2 / 3 for group in optimizer.param_groups}
+        if early == {True}:
+            return 2
+        if len(early) > 1:
+            raise ValueError("optimizer: RAdam has groups with β₂ on both sides of 2/3, p = 1 and p = 2")
     if law.exponent is None:
         raise ValueError(f"optimizer: {_class(optimizer).__name__} has no exponent. {law.reason}")
     return law.exponent

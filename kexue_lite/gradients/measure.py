@@ -60,6 +60,7 @@ def measure_exponent(
     factors: Sequence[float] = FACTORS,
     gradient: float = 1.0,
     sparse: bool = False,
+    alone: bool = False,
 ) -> Measured:
     """Run an optimiser on rescaled parameters and record how far θ moves at each step.
 
@@ -81,6 +82,9 @@ def measure_exponent(
         The loss is multiplied by this: small gradients show what `eps` does.
     sparse
         Hand over sparse gradients, which SparseAdam wants.
+    alone
+        Rescale the first matrix alone and record its steps alone. The exponent is the same unless the
+        optimiser compares the parameters with one another, as LBFGS does.
 
     Returns
     -------
@@ -104,7 +108,7 @@ def measure_exponent(
         raise ValueError(f"factors must be at least two different positive numbers, got {list(factors)}")
     if len(seeds) < 1:
         raise ValueError("seeds must hold at least one seed, got none")
-    walked = [[_walk(optimizer, float(f), steps, s, gradient, sparse) for f in scales] for s in seeds]
+    walked = [[_walk(optimizer, float(f), steps, s, gradient, sparse, alone) for f in scales] for s in seeds]
     moved = torch.stack([torch.stack(row) for row in walked])
     if not (torch.isfinite(moved).all() and (moved > 0).all()):
         raise ValueError("optimizer: a step of it moved nothing, or to no finite place; no exponent there")
@@ -118,6 +122,7 @@ def _walk(
     seed: int,
     gradient: float,
     sparse: bool,
+    alone: bool,
 ) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
 
@@ -125,13 +130,14 @@ def _walk(
         return torch.randn(*shape, dtype=torch.float64, generator=generator)
 
     x, y, start = normal(32, 5), normal(32, 3), [normal(5, 4) / 2, normal(4, 3) / 2]
-    phi = [(w / factor).requires_grad_() for w in start]
+    first, second = factor, 1.0 if alone else factor
+    phi = [(start[0] / first).requires_grad_(), (start[1] / second).requires_grad_()]
     optimizer = make(list[Any](phi))
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        hidden = torch.tanh(x @ (factor * phi[0]))
-        loss = gradient * ((hidden @ (factor * phi[1]) - y) ** 2).mean()
+        hidden = torch.tanh(x @ (first * phi[0]))
+        loss = gradient * ((hidden @ (second * phi[1]) - y) ** 2).mean()
         loss.backward()
         if sparse:
             for p in phi:
@@ -142,6 +148,7 @@ def _walk(
     for _ in range(steps):
         before = [p.detach().clone() for p in phi]
         optimizer.step(closure)  # type: ignore[arg-type, unused-ignore]
-        change = [(p.detach() - b).flatten() for p, b in zip(phi, before, strict=True)]
-        moved.append(factor * torch.linalg.vector_norm(torch.cat(change)))
+        change = [f * (p.detach() - b) for p, b, f in zip(phi, before, (first, second), strict=True)]
+        seen = change[:1] if alone else change
+        moved.append(torch.linalg.vector_norm(torch.cat([c.flatten() for c in seen])))
     return torch.stack(moved)

@@ -42,6 +42,11 @@ def find_owners(module: nn.Module) -> Owners:
                     f"module: {type(owner).__name__}.{name} has no values yet (a lazy module); "
                     "run one batch through it first"
                 )
+            if isinstance(parameter, nn.Parameter) and parameter.is_inference():
+                raise ValueError(
+                    f"module: {type(owner).__name__}.{name} was made under torch.inference_mode, and cannot "
+                    "be changed any more"
+                )
             if isinstance(parameter, nn.Parameter) and (
                 parameter.is_floating_point() or parameter.is_complex()
             ):

@@ -20,7 +20,7 @@ from types import TracebackType
 import torch
 from torch import nn
 
-from kexue_lite.gradients.laws import check_convertible, convert_state, law_of
+from kexue_lite.gradients.laws import check_convertible, convert_state, law_of, learning_rate_exponent
 from kexue_lite.gradients.mounting import Place, places_in, put_in, scale_of, stands, take_out
 from kexue_lite.gradients.owners import find_owners, lists_of, refuse_shared_outside
 
@@ -139,8 +139,8 @@ def scale_learning_rate(
         If the module has no parameter, `ratio` is not positive and finite, `exponent` is 0 (as Adafactor's:
         its steps do not depend on the scale, so no scale can change them), the optimiser's own exponent is
         another one, or a parameter cannot be scaled: it is one of two that make a weight (`weight_norm`), it
-        is written into whenever it is used (`max_norm`), it has no values yet, a module outside shares it,
-        or θ/λ leaves the range of its number type.
+        is written into whenever it is used (`max_norm`), it has no values yet, it was made under
+        `torch.inference_mode`, a module outside shares it, or θ/λ leaves the range of its number type.
 
     Notes
     -----
@@ -220,6 +220,7 @@ def _check(module: nn.Module, ratio: float, exponent: float, optimizer: torch.op
     for name, value in (("ratio", ratio), ("exponent", exponent)):
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise TypeError(f"{name} must be a real number, got {type(value).__name__}: {value!r}")
+    ratio, exponent = _bounded(ratio), _bounded(exponent)
     if not (math.isfinite(ratio) and ratio > 0):
         more = "; to stop a layer, use requires_grad_(False) or `freeze`" if ratio == 0 else ""
         raise ValueError(f"ratio must be positive and finite, got {ratio}{more}")
@@ -240,12 +241,19 @@ def _check(module: nn.Module, ratio: float, exponent: float, optimizer: torch.op
         return
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(f"optimizer must be a torch.optim.Optimizer, got {type(optimizer).__name__}")
-    law = law_of(optimizer)
-    if law.exponent is not None and law.exponent != exponent:
+    own = learning_rate_exponent(optimizer) if law_of(optimizer).exponent is not None else exponent
+    if own != exponent:
         raise ValueError(
-            f"exponent must be that of the optimizer: {type(optimizer).__name__} has {law.exponent}, "
-            f"got {exponent}"
+            f"exponent must be that of the optimizer: {type(optimizer).__name__} has {own}, got {exponent}"
         )
+
+
+def _bounded(value: float) -> float:
+    try:
+        float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return math.inf if value > 0 else -math.inf
+    return value
 
 
 def _refuse_rounding(parameter: nn.Parameter, where: tuple[nn.Module, str], factor: float) -> None:

@@ -49,7 +49,7 @@ class Case:
 
 
 # The rate must be small beside the parameters, so that all λ see one and the same gradient.
-_RATE = {"LBFGS": 1e-3, "Adadelta": 1e-4, "Rprop": 1e-5}
+_RATE = {"LBFGS": 1e-4, "Adadelta": 1e-4, "Rprop": 2e-6}
 _NO_DECAY = {"AdamW": {"weight_decay": 0}, "Muon": {"weight_decay": 0}, "ASGD": {"lambd": 0}}
 _SPECIAL = (
     Case("SGD", 2, 2, "momentum 0.9", {"momentum": 0.9}),
@@ -59,7 +59,8 @@ _SPECIAL = (
     Case("Adadelta", 1, 1, "g² ≫ eps", gradient=1e4),
     Case("Adadelta", 2, 2, "g² ≪ eps", gradient=1e-6),
     Case("LBFGS", 1, 0, "|g|₁ > 1", {"max_iter": 1}, gradient=1e2),
-    Case("LBFGS", 2, 0, "|g|₁ < 1", {"max_iter": 1, "lr": 0.1}, gradient=0.02),
+    # LBFGS learns the curvature only where gradient change times step exceeds 1e-10: neither may be tiny.
+    Case("LBFGS", 2, 0, "|g|₁ < 1", {"max_iter": 1, "lr": 0.1}, gradient=0.04),
 )
 
 
@@ -100,7 +101,9 @@ def cases() -> list[Case]:
     return made
 
 
-def measure_case(case: Case, *, steps: int = 12, seeds: Sequence[int] = (0, 1, 2)) -> Measured:
+def measure_case(
+    case: Case, *, steps: int = 12, seeds: Sequence[int] = (0, 1, 2), alone: bool = False
+) -> Measured:
     """`measure_exponent` in the situation of a case.
 
     Examples
@@ -109,9 +112,9 @@ def measure_case(case: Case, *, steps: int = 12, seeds: Sequence[int] = (0, 1, 2
     >>> radam.exponents[0].round(decimals=2).tolist()
     [2.0, 2.0, 2.0, 2.0, 2.0, 1.0]
     """
-    options = {"lr": _RATE.get(case.name, 1e-6)} | _NO_DECAY.get(case.name, {}) | case.options
+    options = {"lr": _RATE.get(case.name, 1e-7)} | _NO_DECAY.get(case.name, {}) | case.options
     kind = getattr(torch.optim, case.name)
     return measure_exponent(
         lambda parameters: kind(parameters, **options),
-        steps=steps, seeds=seeds, gradient=case.gradient, sparse=case.name == "SparseAdam",
+        steps=steps, seeds=seeds, gradient=case.gradient, sparse=case.name == "SparseAdam", alone=alone,
     )  # fmt: skip

@@ -78,7 +78,9 @@ def multiply(rules: Mapping[str, float]) -> Transform:
     >>> multiply({"embedding.*": 0.1})(Gradients({"embedding.weight": torch.ones(2), "w": torch.ones(1)}, {}))
     {'embedding.weight': tensor([0.1000, 0.1000]), 'w': tensor([1.])}
     """
-    factors = {pattern: _number("rules", value) for pattern, value in rules.items()}
+    if not isinstance(rules, Mapping):
+        raise TypeError(f"rules must map patterns to factors, got {type(rules).__name__}")
+    factors = {_pattern("rules", pattern): _number("rules", value) for pattern, value in rules.items()}
 
     def change(name: str, g: Tensor) -> Tensor:
         return next((c * g for pattern, c in factors.items() if fnmatch.fnmatchcase(name, pattern)), g)
@@ -94,6 +96,9 @@ def only(pattern: str, transform: Transform) -> Transform:
     >>> only("a.*", zero())(Gradients({"a.w": torch.ones(1), "b.w": torch.ones(1)}, {}))
     {'a.w': tensor([0.]), 'b.w': tensor([1.])}
     """
+    _pattern("pattern", pattern)
+    if not callable(transform):
+        raise TypeError(f"transform must be a function of `Gradients`, got {transform!r:.60}")
 
     def change(gradients: Gradients) -> dict[str, Tensor]:
         chosen = {n: g for n, g in gradients.values.items() if fnmatch.fnmatchcase(n, pattern)}
@@ -191,6 +196,9 @@ def freeze(pattern: str, *, until: int | None = None, when: Callable[[int], bool
     >>> list(rest(Gradients(g, {}, step=99))), list(rest(Gradients(g, {}, step=100)))
     (['head.weight'], ['embedding.weight', 'head.weight'])
     """
+    _pattern("pattern", pattern)
+    if when is not None and not callable(when):
+        raise TypeError(f"when must be a function of the step, got {when!r:.60}")
     if until is not None and when is not None:
         raise ValueError("until= and when= are two ways to say the same: give one of them")
     if until is not None and (isinstance(until, bool) or not isinstance(until, int) or until < 0):
@@ -343,6 +351,12 @@ def _unit_norm(tensor: Tensor) -> Tensor:
     if tensor.ndim < 2:
         return torch.linalg.vector_norm(tensor)
     return torch.linalg.vector_norm(tensor, dim=tuple(range(1, tensor.ndim)), keepdim=True)
+
+
+def _pattern(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must name parameters by a pattern like 'embedding.*', got {value!r:.60}")
+    return value
 
 
 def _number(name: str, value: Any, *, finite: bool = True) -> float:

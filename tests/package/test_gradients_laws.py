@@ -18,8 +18,8 @@ from kexue_lite.gradients.laws import law_of
 from kexue_lite.gradients.survey import Case
 
 KNOWN = {"SGD": 2, "ASGD": 2, "Adafactor": 0, "Adam": 1, "AdamW": 1, "RMSprop": 1, "Muon": 1, "Rprop": 1}
-EXACT = 0.005  # of an exponent; Muon computes in bfloat16, whose eight bits show
-LOOSE = {"Muon": 0.03}
+EXACT = 0.005  # of an exponent; Muon computes in bfloat16, whose eight bits show, and LBFGS' steps are long
+LOOSE = {"Muon": 0.03, "LBFGS": 0.03}
 
 
 def weights(*shape):
@@ -41,7 +41,7 @@ def test_a_new_optimizer_would_be_noticed(monkeypatch):
 
 @pytest.mark.parametrize("case", cases(), ids=lambda c: c.label)
 def test_the_measured_exponent_is_the_predicted_one(case):
-    measured = measure_case(case, steps=9)
+    measured = measure_case(case, steps=9, seeds=(0, 1, 121))
     slack = LOOSE.get(case.name, EXACT)
     assert measured.exponents.shape == (3, 9)
     assert (measured.exponents[:, 0] - case.first).abs().max() <= slack
@@ -66,6 +66,30 @@ def test_options_that_leave_it():
 def test_an_optimizer_without_a_law_says_why(name, words):
     with pytest.raises(ValueError, match=f"{name} has no exponent.*{words}"):
         learning_rate_exponent(getattr(torch.optim, name))
+
+
+def test_one_layer_alone_has_the_same_exponent_but_under_lbfgs():
+    for name, p in KNOWN.items():
+        found = measure_case(Case(name, p, p), steps=3, alone=True).exponents
+        assert (found - p).abs().max() <= LOOSE.get(name, EXACT), name
+    lbfgs = next(case for case in cases() if case.label == "LBFGS, |g|₁ < 1")
+    assert measure_case(lbfgs, alone=True).exponents[:, -1].abs().min() > 0.1  # it mixes the layers
+    assert measure_case(lbfgs).exponents[:, -1].abs().max() <= LOOSE["LBFGS"]
+
+
+def test_radam_with_a_short_memory_is_sgd_for_ever():
+    def radam(*beta2):
+        groups = [{"params": weights(), "betas": (0.9, b)} for b in beta2]
+        return torch.optim.RAdam(groups)
+
+    assert [learning_rate_exponent(radam(b)) for b in (0.6, 2 / 3, 0.7, 0.999)] == [2, 2, 1, 1]
+    with pytest.raises(ValueError, match="both sides of 2/3"):
+        learning_rate_exponent(radam(0.6, 0.9))
+    for beta2, p in ((0.6, 2), (0.7, 1)):
+        measured = measure_exponent(
+            lambda q, b=beta2: torch.optim.RAdam(q, lr=1e-6, betas=(0.9, b)), steps=40, seeds=[0]
+        )
+        assert float(measured.exponents[0, -1]) == pytest.approx(p, abs=EXACT)
 
 
 def test_a_heir_has_its_parents_law_unless_it_steps_otherwise():

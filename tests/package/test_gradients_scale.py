@@ -631,6 +631,9 @@ BAD = [
     ({"ratio": math.inf}, ValueError, "ratio .* got inf"),
     ({"ratio": True}, TypeError, "ratio must be a real number, got bool"),
     ({"ratio": "0.1"}, TypeError, "ratio must be a real number, got str"),
+    ({"ratio": 10**400}, ValueError, "ratio must be positive and finite, got inf"),
+    ({"ratio": -(10**400)}, ValueError, "ratio must be positive and finite, got -inf"),
+    ({"exponent": 10**400}, ValueError, "exponent must be positive and finite, got inf"),
     ({"exponent": 0}, ValueError, "exponent must not be 0.*Adafactor"),
     ({"exponent": -1}, ValueError, "exponent must be positive"),
     ({"exponent": math.nan}, ValueError, "exponent must be positive and finite"),
@@ -653,6 +656,38 @@ def test_a_bad_argument_is_refused_with_its_name_and_nothing_changes(change, err
             given["module"], given["ratio"], exponent=given["exponent"], optimizer=given.get("optimizer")
         )
     assert torch.equal(values(net), values(network())) and not parametrize.is_parametrized(net[0])
+
+
+def test_a_tensor_of_inference_mode_is_refused_before_anything_changes():
+    with torch.inference_mode():
+        layer = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match=r"Linear\.weight was made under torch\.inference_mode"):
+        scale_learning_rate(layer, 0.1, exponent=1)
+    assert type(layer) is nn.Linear
+
+
+def test_complex_frozen_and_meta_parameters():
+    layer = nn.Linear(3, 3, dtype=torch.complex128)
+    before = {k: v.clone() for k, v in layer.state_dict().items()}
+    layer.bias.requires_grad_(False)
+    with scale_learning_rate(layer, RATIO, exponent=2):
+        torch.testing.assert_close(plain_state_dict(layer), before)
+        assert [p.requires_grad for p in layer.parameters()] == [True, False]
+        assert not layer.bias.requires_grad
+    torch.testing.assert_close(dict(layer.state_dict()), before)
+    ghost = nn.Linear(3, 2, device="meta")
+    with scale_learning_rate(ghost, RATIO, exponent=2):
+        assert ghost(torch.ones(1, 3, device="meta")).shape == (1, 2) and ghost.weight.is_meta
+
+
+def test_a_part_of_a_scaled_whole_that_shares_with_the_rest_is_refused_too():
+    net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    net[1].weight = net[0].weight
+    scale_learning_rate(net, 0.1, exponent=1)
+    before = net[1].weight.detach().clone()
+    with pytest.raises(ValueError, match="outside of it"):
+        scale_learning_rate(net[0], 0.1, exponent=1)
+    assert torch.equal(net[1].weight, before)
 
 
 def test_the_exponent_must_be_given_by_name():
