@@ -10,19 +10,9 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from kexue_lite.arguments import whole
 
-def whole(name: str, value: Any, least: int = 1) -> None:
-    """Raise unless `value` is a whole number of at least `least`.
-
-    Examples
-    --------
-    >>> whole("window", 0)
-    Traceback (most recent call last):
-    ...
-    ValueError: window must be a whole number of at least 1, got 0
-    """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+__all__ = ["above_zero", "count_matrix", "different_words", "finite", "flatten", "random_source", "whole"]
 
 
 def finite(name: str, value: Any) -> None:

@@ -23,7 +23,8 @@ from kexue_lite.networks.arguments import class_labels, real, whole
 from kexue_lite.networks.mlp import draw_weights, undisturbed
 from kexue_lite.training import generator_for, minibatches, train
 
-_APART = 2**32  # weights, order and distortions draw from seeds of their own
+# Order, distortions and weights of a run draw from three seeds of their own.
+_ORDER, _DISTORTION, _WEIGHTS = range(3)
 
 
 class DigitClassifier(nn.Module):
@@ -66,8 +67,8 @@ class DigitClassifier(nn.Module):
     ) -> None:
         super().__init__()
         self.size = whole("size", size)
-        if not channels:
-            raise ValueError("channels must name at least one convolution, got none")
+        if not isinstance(channels, Sequence) or isinstance(channels, str) or not channels:
+            raise ValueError(f"channels must name at least one convolution, got {channels!r}")
         whole("features", features), whole("classes", classes)
         left = size >> (len(channels) - 1)
         if not left:
@@ -147,10 +148,15 @@ def distorted(
     >>> torch.allclose(distorted(x, generator=torch.Generator(), **off), x, atol=1e-6)
     True
     """
-    if images.ndim != 3 or not images.is_floating_point():
-        raise ValueError(
-            f"images must be floating point of shape (B, H, W), got {images.dtype} {tuple(images.shape)}"
-        )
+    if not isinstance(images, Tensor) or not images.is_floating_point():
+        got = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        raise TypeError(f"images must be a tensor of floating-point numbers, got {got}")
+    if images.ndim != 3 or not images.numel():
+        raise ValueError(f"images must have shape (B, H, W) and not be empty, got {tuple(images.shape)}")
+    if not torch.isfinite(images).all():
+        raise ValueError("images must be finite, got NaN or infinity")
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(f"generator must be a torch.Generator, got {type(generator).__name__}")
     amounts = {"shift": shift, "turn": turn, "stretch": stretch, "shear": shear, "noise": noise}
     for name, amount in amounts.items():
         real(name, amount, least=0)
@@ -166,8 +172,9 @@ def distorted(
         shift * draw(2, B) * 2 / torch.tensor([[W], [H]]).to(images)
     )  # the grid of a picture runs from -1 to 1
     cos, sin = angle.cos(), angle.sin()
-    across = torch.stack([cos * grow[0], slant - sin * grow[1], move[0]], 1)
-    down = torch.stack([sin * grow[0], cos * grow[1], move[1]], 1)
+    # The grid runs from -1 to 1 along either side: a turn in pixels needs the ratio of the sides.
+    across = torch.stack([cos * grow[0], (slant - sin * grow[1]) * (H / W), move[0]], 1)
+    down = torch.stack([sin * grow[0] * (W / H), cos * grow[1], move[1]], 1)
     grid = F.affine_grid(torch.stack([across, down], 1), [B, 1, H, W], align_corners=False)
     moved = F.grid_sample(images[:, None], grid, align_corners=False)[:, 0]
     return moved + noise * torch.randn(B, H, W, generator=generator, device=images.device, dtype=images.dtype)
@@ -226,16 +233,17 @@ def train_digit_classifier(
     model = DigitClassifier(
         size=x.shape[1],
         classes=max(10, int(y.max()) + 1),
-        generator=generator_for(seed + 2 * _APART, 0),
+        generator=generator_for(3 * seed + _WEIGHTS, 0),
     ).to(x)
     # An epoch is cut into nearly equal batches: the batch statistics of a small rest would be poor.
     parts = max(1, round(len(x) / whole("batch_size", batch_size)))
-    drawn = minibatches(x, y, batch_size=-(-len(x) // parts), seed=seed)
+    drawn = minibatches(x, y, batch_size=-(-len(x) // parts), seed=3 * seed + _ORDER)
 
     def batches(step: int) -> tuple[Tensor, ...]:
         pictures, names = drawn(step)
         if distort:
-            pictures = distorted(pictures, generator=generator_for(seed + _APART, step, device=x.device))
+            own = generator_for(3 * seed + _DISTORTION, step, device=x.device)
+            pictures = distorted(pictures, generator=own)
         return pictures, names
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01)

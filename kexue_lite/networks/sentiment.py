@@ -23,7 +23,14 @@ from torch import Tensor
 
 from kexue_lite.networks.arguments import class_labels, real, whole
 from kexue_lite.networks.scores import Accuracy, accuracy
-from kexue_lite.networks.text import POOLINGS, AveragedVectors, Bags, Vocabulary, checked_settings
+from kexue_lite.networks.text import (
+    POOLINGS,
+    AveragedVectors,
+    Bags,
+    Vocabulary,
+    checked_documents,
+    checked_settings,
+)
 from kexue_lite.training import generator_for, minibatches, train
 
 
@@ -48,8 +55,6 @@ class TextRecipe:
         As for `AveragedVectors`.
     penalty
         Of the squared lengths of all weights; with N texts, penalty / (2N) is added for each unit.
-    drop
-        Share of the entries that are left out at each step.
     epochs, batch_size, rate
         Passes, texts of a step, learning rate of Adam (falls to 0 in a straight line).
     """
@@ -63,7 +68,6 @@ class TextRecipe:
     start: str = "naive Bayes"
     pooling: str = "mean"
     penalty: float = 0.3
-    drop: float = 0.0
     epochs: int = 8
     batch_size: int = 64
     rate: float = 0.003
@@ -74,7 +78,7 @@ class TextRecipe:
         checked_settings(self.longest, self.pieces)
         if not isinstance(self.once, bool):
             raise TypeError(f"once must be True or False, got {self.once!r}")
-        real("drop", self.drop, least=0, most=0.99), real("penalty", self.penalty, least=0)
+        real("penalty", self.penalty, least=0)
         if real("rate", self.rate) <= 0:
             raise ValueError(f"rate must be positive, got {self.rate}")
         if self.weights not in ("log-count ratio", "equal"):
@@ -136,7 +140,7 @@ def train_averaged_vectors(
     recipe
         The settings; `TextRecipe` as it is if left out.
     seed
-        Of the first weights, of the order of the texts, and of the words that are dropped.
+        Of the first weights and of the order of the texts.
     device
         Where to compute.
 
@@ -153,7 +157,9 @@ def train_averaged_vectors(
     >>> classifier.predict([["good"], ["no"]])
     tensor([1, 0])
     """
-    recipe = recipe or TextRecipe()
+    recipe = TextRecipe() if recipe is None else recipe
+    if not isinstance(recipe, TextRecipe):
+        raise TypeError(f"recipe must be a TextRecipe, got {type(recipe).__name__}")
     if not len(documents):
         raise ValueError("documents must hold at least one document, got none")
     y = class_labels("labels", labels, len(documents))
@@ -169,24 +175,20 @@ def train_averaged_vectors(
         dimensions=recipe.dimensions,
         weights=ratio.abs().amax(1) if recipe.weights == "log-count ratio" else None,
         pooling=recipe.pooling,
-        generator=generator_for(seed, 0),
+        generator=generator_for(2 * seed, 0),
     )
     if recipe.start == "naive Bayes":
         _naive_bayes(model, ratio)
     model, bags, y = model.to(device), bags.to(device), y.to(device)
-    dropping = generator_for(seed, 1, device=y.device)
 
     def loss(model: AveragedVectors, rows: Tensor, names: Tensor) -> Tensor:
-        chosen = bags.select(rows)
-        if recipe.drop:
-            chosen = chosen.dropped(recipe.drop, generator=dropping)
-        return F.cross_entropy(model(chosen), names, reduction="none")
+        return F.cross_entropy(model(bags.select(rows)), names, reduction="none")
 
     size = min(recipe.batch_size, len(bags))
     steps = recipe.epochs * -(-len(bags) // size)
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.rate, weight_decay=recipe.penalty / len(bags))
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
-    batches = minibatches(torch.arange(len(bags), device=device), y, batch_size=size, seed=seed)
+    batches = minibatches(torch.arange(len(bags), device=device), y, batch_size=size, seed=2 * seed + 1)
     train(model, loss, batches, optimizer=optimizer, steps=steps, schedule=schedule, progress=False)
     return TextClassifier(vocabulary, model, recipe)
 
@@ -226,6 +228,10 @@ def log_count_ratio(bags: Bags, labels: Tensor, vocabulary_size: int) -> Tensor:
     tensor([ 0.6931, -0.6931])
     """
     single = bags.once()
+    if len(labels) != len(bags):
+        raise ValueError(f"labels must be one for each of the {len(bags)} texts, got {len(labels)}")
+    if len(bags.indices) and int(bags.indices.max()) >= vocabulary_size:
+        raise ValueError(f"vocabulary_size must be above {int(bags.indices.max())}, got {vocabulary_size}")
     classes = max(2, int(labels.max()) + 1)
     counts = torch.zeros(vocabulary_size, classes, dtype=torch.float64, device=labels.device)
     one = torch.ones(1, dtype=torch.float64, device=labels.device)
@@ -260,5 +266,6 @@ def bag_of_words_baseline(documents: Sequence[Sequence[str]], labels: Any) -> An
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    counts = CountVectorizer(analyzer=list)
-    return make_pipeline(counts, LogisticRegression(max_iter=1000)).fit(documents, np.asarray(labels))
+    checked_documents(documents)
+    y = class_labels("labels", labels, len(documents)).numpy()
+    return make_pipeline(CountVectorizer(analyzer=list), LogisticRegression(max_iter=1000)).fit(documents, y)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -32,7 +33,8 @@ _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|[!?]")
 def words(text: str) -> list[str]:
     """The words of an English text in lower case; "!" and "?" count as words.
 
-    A word is a run of letters, with inner apostrophes. (Chinese has no spaces: `jieba.lcut` cuts it.)
+    A word is a run of letters, with inner apostrophes (a curled one is made straight). Chinese has no
+    spaces: `jieba.lcut` cuts it.
 
     Raises
     ------
@@ -46,7 +48,7 @@ def words(text: str) -> list[str]:
     """
     if not isinstance(text, str):
         raise TypeError(f"text must be a string, got {type(text).__name__}: {text!r}")
-    return _WORD.findall(text.lower())
+    return _WORD.findall(unicodedata.normalize("NFC", text.lower()).replace("\u2019", "'"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,12 +74,17 @@ class Bags:
 
     def __post_init__(self) -> None:
         indices, offsets = self.indices, self.offsets
+        if not (isinstance(indices, Tensor) and isinstance(offsets, Tensor)):
+            kinds = f"{type(indices).__name__} and {type(offsets).__name__}"
+            raise TypeError(f"indices and offsets must be tensors, got {kinds}")
         if indices.dtype != torch.int64 or offsets.dtype != torch.int64 or indices.ndim != 1:
             raise TypeError("indices and offsets must be int64 tensors of one dimension")
         if offsets.ndim != 1 or len(offsets) < 1 or int(offsets[0]) or int(offsets[-1]) != len(indices):
             raise ValueError(f"offsets must run from 0 to the number of indices, {len(indices)}")
         if (offsets.diff() < 0).any():
             raise ValueError("offsets must not decrease")
+        if len(indices) and int(indices.min()) < 0:
+            raise ValueError(f"indices must be rows from 0, got {int(indices.min())}")
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -88,18 +95,18 @@ class Bags:
         return self.offsets.diff()
 
     def select(self, rows: Tensor) -> Bags:
-        """The texts of these rows, in their order."""
+        """The texts of these rows, in their order; ValueError for others than int64 rows of this table."""
+        if rows.dtype != torch.int64 or (
+            len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < len(self)
+        ):
+            raise ValueError(
+                f"rows must be int64 from 0 to {len(self) - 1}, got {rows.dtype}: {rows.tolist()[:5]}"
+            )
         lengths = self.lengths[rows]
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         starts = (self.offsets[:-1][rows] - offsets[:-1]).repeat_interleave(lengths)
         places = starts + torch.arange(int(offsets[-1]), device=starts.device)
         return Bags(self.indices[places], offsets)
-
-    def dropped(self, share: float, *, generator: torch.Generator) -> Bags:
-        """The same texts with each word left out with probability `share`."""
-        kept = torch.rand(len(self.indices), generator=generator, device=self.indices.device) >= share
-        before = torch.cat([kept.new_zeros(1, dtype=torch.int64), kept.cumsum(0)])
-        return Bags(self.indices[kept], before[self.offsets])
 
     def once(self) -> Bags:
         """The same texts with each entry once, in the order of rows."""
@@ -126,7 +133,8 @@ class Vocabulary:
     words
         The V entries, all different; the number of an entry is its row. An entry of several words has spaces.
     longest
-        Words of the longest entries: 1 for words alone, 2 for words and pairs, ...
+        Words of the longest entries: 1 for words alone, 2 for words and pairs, ... (Words themselves should
+        hold no space, and not begin with a tilde: they would be taken for pairs and pieces.)
     pieces
         Letters of the shortest and the longest pieces, as (3, 5); None for no pieces. A piece is cut from the
         word between its marks < and >, and its entry begins with a tilde: "~<no" is a piece of "not".
@@ -191,7 +199,7 @@ class Vocabulary:
         if largest is not None:
             whole("largest", largest)
         counts: Counter[str] = Counter()
-        for document in _checked(documents):
+        for document in checked_documents(documents):
             counts.update(set(_entries(document, longest, pieces)))
         kept = sorted((w for w in counts if counts[w] >= minimum_count), key=lambda w: (-counts[w], w))
         if not kept:
@@ -221,7 +229,7 @@ class Vocabulary:
         """
         rows: list[int] = []
         offsets = [0]
-        for document in _checked(documents):
+        for document in checked_documents(documents):
             found = (self._rows.get(entry) for entry in _entries(document, self.longest, self.pieces))
             rows += [row for row in found if row is not None]
             offsets.append(len(rows))
@@ -284,8 +292,10 @@ class AveragedVectors(nn.Module):
             raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}; got {pooling!r}")
         self.pooling = pooling
         a = torch.ones(V) if weights is None else torch.as_tensor(weights).float()
-        if tuple(a.shape) != (V,) or not (a.isfinite() & (a >= 0)).all():
-            raise ValueError(f"weights must be {V} finite numbers of at least 0, got shape {tuple(a.shape)}")
+        if tuple(a.shape) != (V,):
+            raise ValueError(f"weights must have shape ({V},), got {tuple(a.shape)}")
+        if (bad := ~(a.isfinite() & (a >= 0))).any():
+            raise ValueError(f"weights must be finite numbers of at least 0, got {float(a[bad][0]):g}")
         self.register_buffer("weights", a)
         with undisturbed(generator):
             self.vectors = nn.EmbeddingBag(V, whole("dimensions", d), mode="sum", include_last_offset=True)
@@ -301,6 +311,9 @@ class AveragedVectors(nn.Module):
         if len(bags.indices) and not 0 <= int(bags.indices.min()) <= int(bags.indices.max()) < V:
             raise ValueError(f"bags must hold rows from 0 to {V - 1}")
         a = self.get_buffer("weights")[bags.indices]
+        # Only the ratios within a text count; next to its largest weight, no square leaves the range.
+        largest = a.new_zeros(len(bags)).scatter_reduce(0, bags.owners, a, "amax")
+        a = a / largest.clamp_min(torch.finfo(a.dtype).tiny)[bags.owners]
         power = 1 if self.pooling == "mean" else 2
         total = a.new_zeros(len(bags)).index_add_(0, bags.owners, a**power) ** (1 / power)
         share = a / total.clamp_min(torch.finfo(a.dtype).tiny)[bags.owners]
@@ -342,7 +355,16 @@ def checked_settings(longest: int, pieces: tuple[int, int] | None) -> tuple[int,
     return longest, pieces
 
 
-def _checked(documents: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
+def checked_documents(documents: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
+    """The documents themselves; TypeError unless they are a list of lists of strings.
+
+    Examples
+    --------
+    >>> checked_documents([["a", "word"], "no list"])
+    Traceback (most recent call last):
+    ...
+    TypeError: documents[1] must be a list of words, got a string: use words(text), or jieba.lcut
+    """
     # A generator would be empty after this very check.
     if isinstance(documents, str) or not hasattr(documents, "__len__"):
         what = "one string" if isinstance(documents, str) else type(documents).__name__
@@ -352,4 +374,8 @@ def _checked(documents: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
             raise TypeError(
                 f"documents[{number}] must be a list of words, got a string: use words(text), or jieba.lcut"
             )
+        if not set(map(type, document)) <= {str}:  # the quick look; the slow one also takes numpy's strings
+            for word in document:
+                if not isinstance(word, str):
+                    raise TypeError(f"documents[{number}] must be a list of strings, got {word!r} in it")
     return documents

@@ -12,7 +12,7 @@ import pytest
 import kexue_lite
 
 HOUSE = Path(kexue_lite.__file__).parent
-GROUND = ["device", "data", "claims", "plotting", "training"]
+GROUND = ["arguments", "device", "data", "claims", "plotting", "training"]
 ROOMS = ["extrema", "classifiers", "networks", "embeddings", "gradients", "ogan", "ddpm", "vq_attention"]
 SOURCES = sorted(p for p in HOUSE.rglob("*.py") if p.relative_to(HOUSE).parts != ("__init__.py",))
 

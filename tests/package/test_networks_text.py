@@ -77,19 +77,6 @@ def test_bags_are_lists_of_rows(device: str) -> None:
     assert lists(bags_of([], []).to(device).once()) == [[], []]
 
 
-def test_dropping_leaves_out_the_share_asked_for_and_keeps_the_order() -> None:
-    bags = bags_of(*[list(range(100)) for _ in range(50)], [])
-    thinned = bags.dropped(0.3, generator=seeded())
-    assert len(thinned) == 51 and len(thinned.indices) / 5000 == pytest.approx(0.7, abs=0.03)
-    assert all(row == sorted(row) for row in lists(thinned))
-    assert lists(bags.dropped(0.0, generator=seeded())) == lists(bags)
-    assert (
-        lists(bags.dropped(0.3, generator=seeded()))
-        == lists(thinned)
-        != lists(bags.dropped(0.3, generator=seeded(1)))
-    )
-
-
 @pytest.mark.parametrize(
     ("indices", "offsets", "error"),
     [
@@ -228,7 +215,7 @@ def test_bad_models_are_refused() -> None:
     for settings in ({"dimensions": 0}, {"pooling": "max"}, *weights):
         with pytest.raises(ValueError, match=next(iter(settings))):
             AveragedVectors(3, **settings)
-    for row in (3, -1):
+    for row in (3, 7):
         with pytest.raises(ValueError, match="bags must hold rows from 0 to 2"):
             AveragedVectors(3)(bags_of([row]))
 
@@ -273,7 +260,7 @@ def test_every_setting_reaches_the_model() -> None:
     documents, labels = reviews(60, 0)
     plain = train_averaged_vectors(documents, labels, recipe=TextRecipe(epochs=1))
     changed = {"longest": 1, "pieces": (3, 4), "minimum_count": 5, "dimensions": 3, "once": False,
-               "weights": "equal", "start": "drawn", "pooling": "unit", "penalty": 30.0, "drop": 0.5,
+               "weights": "equal", "start": "drawn", "pooling": "unit", "penalty": 30.0,
                "epochs": 2, "batch_size": 7, "rate": 0.05}  # fmt: skip
     assert set(changed) == set(TextRecipe.__dataclass_fields__)
     for name, value in changed.items():
@@ -309,7 +296,7 @@ def test_the_log_count_ratio_is_that_of_counting() -> None:
 @pytest.mark.parametrize(
     "settings",
     [{"longest": 0}, {"minimum_count": 0}, {"dimensions": 0}, {"weights": "tf-idf"}, {"pooling": "max"},
-     {"penalty": -1}, {"drop": 1}, {"epochs": 0}, {"batch_size": 0}, {"rate": 0}],
+     {"penalty": -1}, {"epochs": 0}, {"batch_size": 0}, {"rate": 0}],
 )  # fmt: skip
 def test_a_bad_recipe_is_refused(settings: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
@@ -330,3 +317,57 @@ def test_a_bad_recipe_is_refused(settings: dict) -> None:
 def test_bad_texts_are_refused(documents: list, labels: list, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         train_averaged_vectors(documents, labels)
+
+
+def test_words_of_other_hands() -> None:
+    assert words("Don\u2019t stop") == ["don't", "stop"]
+    assert words("\u0130stanbul") == words("i\u0307stanbul") and len(words("cafe\u0301")) == 1
+
+
+def test_bags_of_other_things_are_refused() -> None:
+    with pytest.raises(TypeError, match="indices and offsets must be tensors, got list and Tensor"):
+        Bags([1], torch.tensor([0, 1]))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="indices must be rows from 0, got -1"):
+        Bags(torch.tensor([2, -1]), torch.tensor([0, 2]))
+    bags = bags_of([1], [2, 3])
+    for rows in (torch.tensor([-1]), torch.tensor([2]), torch.tensor([True, False]), torch.tensor([0.0])):
+        with pytest.raises(ValueError, match="rows must be int64 from 0 to 1"):
+            bags.select(rows)
+
+
+def test_words_that_are_no_strings_are_refused() -> None:
+    for documents in ([["a"], b"abc"], [["a"], ["b", None]]):
+        with pytest.raises(TypeError, match=r"documents\[1\] must be a list of strings, got"):
+            Vocabulary.build(documents)  # type: ignore[list-item]
+    assert Vocabulary.build([[np.str_("a")]]).entries == ("a",)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+@pytest.mark.parametrize("pooling", ["mean", "unit"])
+def test_only_ratios_of_weights_count(size: float, pooling: str) -> None:
+    weights = torch.tensor([1.0, 2.0, 0.0])
+    bags = bags_of([0, 1, 1], [2], [])
+    plain, scaled = (
+        AveragedVectors(3, weights=a, pooling=pooling, generator=seeded()) for a in (weights, size * weights)
+    )
+    assert torch.allclose(plain.average(bags), scaled.average(bags), rtol=1e-5)
+    first = plain.vectors.weight[0] + 4 * plain.vectors.weight[1]
+    assert torch.allclose(plain.average(bags)[0], first / (5 if pooling == "mean" else 3), rtol=1e-5)
+
+
+def test_a_bad_weight_is_named() -> None:
+    with pytest.raises(ValueError, match="weights must be finite numbers of at least 0, got nan"):
+        AveragedVectors(2, weights=torch.tensor([1.0, np.nan]))
+
+
+def test_other_bad_arguments_of_the_training() -> None:
+    with pytest.raises(TypeError, match="recipe must be a TextRecipe, got str"):
+        train_averaged_vectors([["a"]], [0], recipe="x")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"documents\[0\] must be a list of words"):
+        bag_of_words_baseline(["good", "bad"], [0, 1])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="labels must have shape"):
+        bag_of_words_baseline([["good"], ["bad"]], [0])
+    with pytest.raises(ValueError, match="labels must be one for each of the 2 texts, got 1"):
+        log_count_ratio(bags_of([0], [1]), torch.tensor([0]), 2)
+    with pytest.raises(ValueError, match="vocabulary_size must be above 1, got 1"):
+        log_count_ratio(bags_of([0], [1]), torch.tensor([0, 1]), 1)
