@@ -1,11 +1,7 @@
 """A checked statement: what was claimed, what was measured, the bound, the verdict.
 
-A chapter never says "it works": it calls `check` with the number just measured and the bound the number must
-meet. The call shows one line in the notebook, carries the same as data in the cell's output (MIME type
-`MIME`, from which the book collects its ledger), and raises `ClaimError` if the bound fails, so that a
-notebook that runs to its end is a notebook whose every claim holds.
-
-Three verdicts are possible, one function each:
+A chapter calls `check` with the number just measured and the bound that it must meet. A line is shown; the
+same as data (MIME type `MIME`) goes to the book's ledger; a bound that fails raises `ClaimError`.
 
 ==============  =======================================================================================
 `check`         *confirmed*: the measured value meets the bound
@@ -20,6 +16,7 @@ import html
 import json
 import math
 import numbers
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -50,8 +47,13 @@ class Claim:
     without: Value | None = None
     finding: str = ""
 
+    @property
+    def bound_in_words(self) -> str:
+        """The bound in words: that of a refuted claim is the bound of its negation."""
+        return f"refuted if {self.bound}" if self.verdict == "refuted" else self.bound
+
     def _text(self) -> str:
-        measured, bound = format_value(self.measured), self.bound
+        measured, bound = format_value(self.measured), self.bound_in_words
         if self.verdict == "conditional":
             assert self.without is not None
             return f"{measured} ({bound}) if {self.condition}; {format_value(self.without)} otherwise"
@@ -59,9 +61,10 @@ class Claim:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         colour = _COLOUR[self.verdict]
-        esc = html.escape
+        esc = marked_up
         measured = f'<span class="kexue-measured">{esc(format_value(self.measured))}</span>'
-        tail = f"measured <b>{measured}</b>, bound {esc(self.bound)}"
+        bound = self.bound_in_words if self.verdict == "refuted" else f"bound {self.bound}"
+        tail = f"measured <b>{measured}</b>, {esc(bound)}"
         if self.verdict == "conditional":
             assert self.without is not None
             without = f'<span class="kexue-measured">{esc(format_value(self.without))}</span>'
@@ -204,7 +207,7 @@ def refuted(
     >>> refuted("minimum", "f' = 0 is enough for a minimum", -6.0, at_most=-1,
     ...         finding="At a maximum f' is zero too.", source="folklore")
     ✗ refuted: f' = 0 is enough for a minimum
-      measured -6 (≤ -1)
+      measured -6 (refuted if ≤ -1)
     """
     bound = _Bound.of(at_least, at_most, equals, tolerance)
     _text("finding", finding)
@@ -225,20 +228,30 @@ class Table:
     def _repr_html_(self) -> str:
         rows = "".join(
             f'<tr class="kexue-{c.verdict}"><td><b style="color: {_COLOUR[c.verdict]}">{_MARK[c.verdict]} '
-            f"{c.verdict}</b></td><td>{html.escape(c.statement)}"
-            + (f"<br><small>{html.escape(c.finding)}</small>" if c.finding else "")
-            + f'</td><td><span class="kexue-measured">{html.escape(c._text())}</span></td>'
-            f"<td>{html.escape(c.source)}</td></tr>"
+            f"{c.verdict}</b></td><td>{marked_up(c.statement)}"
+            + (f"<br><small>{marked_up(c.finding)}</small>" if c.finding else "")
+            + f'</td><td><span class="kexue-measured">{marked_up(c._text())}</span></td>'
+            f"<td>{marked_up(c.source)}</td></tr>"
             for c in self.claims
         )
         head = "<tr><th>verdict</th><th>claim</th><th>measured (bound)</th><th>whose</th></tr>"
         return f'<table class="kexue-claims"><thead>{head}</thead><tbody>{rows}</tbody></table>'
 
     def __repr__(self) -> str:
-        counts = {
-            v: sum(c.verdict == v for c in self.claims) for v in ("confirmed", "conditional", "refuted")
-        }
-        return ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
+        verdicts = [c.verdict for c in self.claims]
+        return ", ".join(f"{verdicts.count(v)} {v}" for v in ("confirmed", "conditional", "refuted"))
+
+
+def marked_up(words: str) -> str:
+    """Words as HTML: what stands in backticks as code, what stands in asterisks emphasised.
+
+    Examples
+    --------
+    >>> marked_up("`f` is *not* a < b, and 2 * 3 * 4 is 24")
+    '<code>f</code> is <em>not</em> a &lt; b, and 2 * 3 * 4 is 24'
+    """
+    words = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(words))
+    return re.sub(r"(?<![\w*])\*(\w[^*]*)\*(?![\w*])", r"<em>\1</em>", words)
 
 
 def format_value(value: Value) -> str:

@@ -140,6 +140,15 @@ def test_the_table_has_a_row_for_each_claim_and_counts_verdicts() -> None:
     assert rows.count("<tr class=") == 2 and "first, measured again" in rows
 
 
+def test_a_refuted_claim_says_what_its_bound_means_and_words_are_marked_up() -> None:
+    refuted("c", "`f` is *always* < 1", 3, at_least=1, finding="It is 3.", source="article")
+    line = claims.recorded()[-1]._repr_mimebundle_()
+    table = claims.Table()._repr_html_()
+    assert "measured 3 (refuted if ≥ 1)" in line["text/plain"] and "`f`" in line["text/plain"]
+    for shown in (line["text/html"], table):
+        assert "<code>f</code> is <em>always</em> &lt; 1" in shown and "refuted if ≥ 1" in shown
+
+
 @pytest.mark.parametrize(
     "bound", [{"at_least": -math.inf}, {"at_most": math.inf}, {"equals": 1, "tolerance": math.inf}]
 )

@@ -18,7 +18,7 @@ from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 
-from kexue_lite.claims import Claim, Verdict, format_value
+from kexue_lite.claims import Claim, Verdict, format_value, marked_up
 from kexue_lite.plotting import themed
 
 from .records import Chapter, all_records, chapters
@@ -111,13 +111,10 @@ def _claims_table(at: FillOverviews, chapter: Chapter, claims: list[Claim]) -> s
 
 
 def _row(at: FillOverviews, chapter: Chapter, claim: Claim) -> str:
-
-    def esc(words: str) -> str:
-        return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(words))
-
+    esc = marked_up
     place = all_records(at.env)[chapter.docname].claim_sections[claim.name]
     finding = f"<br><small>{esc(claim.finding)}</small>" if claim.finding else ""
-    measured = f"<b>{esc(format_value(claim.measured))}</b> ({esc(claim.bound)})"
+    measured = f"<b>{esc(format_value(claim.measured))}</b> ({esc(claim.bound_in_words)})"
     if claim.without is not None:
         measured += f" if {esc(claim.condition)}; <b>{esc(format_value(claim.without))}</b> otherwise"
     return (
