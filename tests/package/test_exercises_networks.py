@@ -91,7 +91,7 @@ SLIPS = {
         2 * TANH * (1 - TANH**2): "through w₂", 8 * TANH * (1 - TANH**2): "factor 2", 9: "Two factors"},
     4: {14: "two inputs", 256: "Two layers", 152: "does not compute", 254: "parities", 52: "negative"},
     5: {8: "deep", 15: "begin", 17: "inside", 32: "five", 7: "lower corners", 2: "How many pieces"},
-    7: {10: "weights of 1", 19: "One short", 14: "steepest", 3: "multiplies"},
+    7: {10: "weights of 1", 12: "without constants", 19: "One short", 14: "steepest", 3: "multiplies"},
 }  # fmt: skip
 
 
