@@ -102,8 +102,8 @@ def race(seeds: list[int], threads: int) -> dict[str, Any]:
         questions: dict[str, tuple[Images, Images, dict[str, Any]]] = {
             "digits, 80 % / 20 %": (*split(everything, 0.2, seed), {}),
             "digits, half A / half B": (A, B, {}),
-            "the same, not distorted": (A, B, {"distort": False}),
-            "the same, pixels in another order": (
+            "digits, half A / half B, not distorted": (A, B, {"distort": False}),
+            "digits, half A / half B, pixels in another order": (
                 shuffled(A, seed),
                 shuffled(B, seed),
                 {"distort": False},

@@ -179,7 +179,7 @@ def exercise_3_7(answer: Any) -> bool:
         mistakes=[
             Mistake(10, "That is for weights of 1; each layer also multiplies by its weight."),
             Mistake(math.floor(math.log(1e-6) / math.log(0.5)), "One short: *below* a millionth is asked."),
-            Mistake(12, "That is without constants b. With them each unit can stand where its curve is steepest."),
+            Mistake(12, "That is without constants b; with them each unit can stand where it is steepest."),
             Mistake(14, "That is e in the place of 2: what is the steepest slope of σ, times the weight?"),
         ],
         hint="Each layer multiplies the slope by its weight times σ', and (3.4) bounds σ'.",
