@@ -5,12 +5,12 @@
 | what is the function? | `threshold_network`, `compile_truth_table`; `MLP` |
 | why deep? | `tent_network`, `linear_pieces` |
 | why not a polynomial? | `least_squares`, `RandomFeatures`, `double_descent` |
-| what are the variables? | `Autoencoder`, `linear_autoencoder`, `letters_on_background` |
+| what are the variables? | `Autoencoder`, `principal_autoencoder`, `letters_on_background` |
 | really: digits | `DigitClassifier`, `train_digit_classifier`; `judge`, `frechet_distance` |
 | really: text | `Vocabulary`, `AveragedVectors`, `train_averaged_vectors` |
 """
 
-from kexue_lite.networks.autoencoder import Autoencoder, linear_autoencoder, pca_error
+from kexue_lite.networks.autoencoder import Autoencoder, pca_error, principal_autoencoder
 from kexue_lite.networks.depth import Pieces, linear_pieces, tent, tent_network
 from kexue_lite.networks.digits import DigitClassifier, distorted, train_digit_classifier
 from kexue_lite.networks.fitting import DoubleDescent, RandomFeatures, double_descent, least_squares
@@ -60,10 +60,10 @@ __all__ = [
     "judge",
     "least_squares",
     "letters_on_background",
-    "linear_autoencoder",
     "linear_pieces",
     "linearly_separable",
     "pca_error",
+    "principal_autoencoder",
     "save_judge",
     "tent",
     "tent_network",

@@ -73,7 +73,7 @@ class Autoencoder(nn.Module):
         return self.decoder(self.encoder(x))
 
 
-def linear_autoencoder(x: Tensor, code_size: int) -> Autoencoder:
+def principal_autoencoder(x: Tensor, code_size: int) -> Autoencoder:
     """The best affine autoencoder of the given data, without training: its principal directions.
 
     Parameters
@@ -97,7 +97,7 @@ def linear_autoencoder(x: Tensor, code_size: int) -> Autoencoder:
     Examples
     --------
     >>> x = torch.tensor([[0.0, 0.0], [1.0, 2.0], [2.0, 4.0]]).double()  # on a line: one number is enough
-    >>> torch.allclose(linear_autoencoder(x, 1)(x), x)
+    >>> torch.allclose(principal_autoencoder(x, 1)(x), x)
     True
     """
     mean, directions, _ = _principal(x, code_size)
@@ -117,7 +117,7 @@ def pca_error(x: Tensor, code_size: int) -> float:
     """The least mean squared error that an affine autoencoder of this code size can have on the data.
 
     The sum of the squared singular values that are dropped, divided by N·n (`torch.nn.functional.mse_loss`
-    takes the same mean), in float64 on the CPU. Parameters and errors are those of `linear_autoencoder`.
+    takes the same mean), in float64 on the CPU. Parameters and errors are those of `principal_autoencoder`.
 
     Examples
     --------

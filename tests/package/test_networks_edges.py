@@ -26,9 +26,9 @@ from kexue_lite.networks import (
     judge,
     least_squares,
     letters_on_background,
-    linear_autoencoder,
     linear_pieces,
     pca_error,
+    principal_autoencoder,
     save_judge,
     tent,
     threshold_network,
@@ -65,7 +65,7 @@ def test_a_large_mean_takes_no_digits_of_the_least_error(k: int) -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_the_linear_optimum_has_the_type_of_its_data(dtype: torch.dtype) -> None:
     x = torch.randn(40, 5, generator=torch.Generator().manual_seed(0)).to(dtype)
-    model = linear_autoencoder(x, 5)
+    model = principal_autoencoder(x, 5)
     assert {p.dtype for p in model.parameters()} == {dtype}
     assert float((model(x) - x).detach().abs().max()) < 30 * torch.finfo(dtype).eps
 

@@ -18,9 +18,9 @@ from kexue_lite.networks import (
     double_descent,
     least_squares,
     letters_on_background,
-    linear_autoencoder,
     linear_pieces,
     pca_error,
+    principal_autoencoder,
     tent,
     tent_network,
 )
@@ -75,7 +75,7 @@ def test_weights_come_from_the_generator_by_torch_s_law() -> None:
     for build in (
         lambda: MLP([4, 3], generator=seeded()),
         lambda: Autoencoder([4, 2], generator=seeded()),
-        lambda: linear_autoencoder(torch.eye(4), 2),
+        lambda: principal_autoencoder(torch.eye(4), 2),
         lambda: tent_network(3),
     ):
         build()
@@ -251,7 +251,7 @@ def data() -> torch.Tensor:
 @pytest.mark.parametrize("code_size", [1, 3, 7])
 def test_the_linear_optimum_is_pca(code_size: int, device: str) -> None:
     x = data().to(device)
-    model, pca = linear_autoencoder(x, code_size), PCA(code_size, svd_solver="full").fit(x.cpu())
+    model, pca = principal_autoencoder(x, code_size), PCA(code_size, svd_solver="full").fit(x.cpu())
     assert model.code_size == code_size and model(x).dtype == x.dtype and model(x).device == x.device
     wanted = pca.inverse_transform(pca.transform(x.cpu()))
     with torch.no_grad():
@@ -260,7 +260,7 @@ def test_the_linear_optimum_is_pca(code_size: int, device: str) -> None:
         assert float(F.mse_loss(model(x), x)) == pytest.approx(pca_error(x, code_size), rel=1e-9, abs=1e-24)
 
 
-def test_training_a_linear_autoencoder_ends_there() -> None:
+def test_training_a_principal_autoencoder_ends_there() -> None:
     x = (data() - 3) / 4
     model = Autoencoder([7, 2], "identity", generator=seeded()).double()
     optimizer = torch.optim.LBFGS(
@@ -298,7 +298,7 @@ def test_bad_autoencoders_are_refused() -> None:
     x = data()
     for code_size in (0, 8, 1.5):
         with pytest.raises(ValueError, match="code_size"):
-            linear_autoencoder(x, code_size)  # type: ignore[arg-type]
+            principal_autoencoder(x, code_size)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="NaN"):
         pca_error(x.log(), 1)
     with pytest.raises(ValueError, match=r"x must have shape"):

@@ -198,6 +198,7 @@ def full_name(env: BuildEnvironment, name: str) -> str | None:
         full
         for full, entry in objects.items()
         if full.endswith("." + name)
+        and not entry.aliased  # a class is listed a second time under the file in which it stands
         and entry.objtype != "module"
         and (depth or entry.objtype in ("function", "class", "exception", "data"))
     ]
