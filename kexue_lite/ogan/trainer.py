@@ -1,0 +1,229 @@
+r"""Train an O-GAN with the loop of the house: one loss and one optimiser, or the twin with two (section 6.4).
+
+A step draws pictures x and codes z ~ N(0, I), both as pure functions of the step's number, and goes down the
+joint loss of `losses`. Both networks have one Adam with two rates; the rates rise over the first steps, stay,
+and go to zero over the second half of the run, and what is kept is the moving average of the weights: a GAN
+circles around its equilibrium, and the middle of a circle is a better place than any of its points.
+
+The twin has two losses and two optimisers, which `train` steps in turn, E first. G then meets an E that has
+already moved: at one and the same point the gradients of the two forms are equal, their paths are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from kexue_lite.networks.arguments import real, whole
+from kexue_lite.networks.digits import checked_images
+from kexue_lite.ogan.decomposition import LEAST
+from kexue_lite.ogan.losses import MATCHES, encoder_loss, generator_loss, joint_loss
+from kexue_lite.ogan.nets import OGAN
+from kexue_lite.training import Checkpoint, generator_for, minibatches, train
+
+_APART = 2**32  # weights, order and codes draw from seeds of their own
+M = TypeVar("M", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a training of an O-GAN is made of; the defaults are those of the 8×8 digits at `reader` scale.
+
+    Attributes
+    ----------
+    code_size
+        n.
+    hidden, channels
+        Of `OGAN`.
+    match, weight, penalty
+        What ties E(G(z)) to z, λ₂ and λ₁: see `losses`. ``match="none"`` is the plain GAN.
+    steps, batch_size
+        Length of training, pictures of a step (about: an epoch is cut evenly).
+    rate, encoder_rate
+        Largest learning rates of G and of E.
+    average
+        Decay of the moving average of the weights.
+    twin
+        Two losses and two optimisers in the place of one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is out of range or `match` is unknown.
+
+    Examples
+    --------
+    >>> Recipe(match="none").weight
+    0.5
+    >>> Recipe(code_size=2)
+    Traceback (most recent call last):
+    ...
+    ValueError: code_size must be a whole number of at least 3, got 2
+    """
+
+    code_size: int = 16
+    hidden: tuple[int, ...] = (256, 256)
+    channels: tuple[int, ...] = ()
+    match: str = "pearson"
+    weight: float = 0.5
+    penalty: float = 0.25
+    steps: int = 6000
+    batch_size: int = 64
+    rate: float = 1e-3
+    encoder_rate: float = 1e-3
+    average: float = 0.998
+    twin: bool = False
+
+    def __post_init__(self) -> None:
+        whole("code_size", self.code_size, LEAST)
+        if self.match not in MATCHES:
+            raise ValueError(f"match must be one of {', '.join(MATCHES)}; got {self.match!r}")
+        real("weight", self.weight, least=0), real("penalty", self.penalty, least=0)
+        whole("steps", self.steps), whole("batch_size", self.batch_size, 2)  # batch norm needs two
+        for name in ("rate", "encoder_rate"):
+            if real(name, getattr(self, name)) <= 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if not 0 < real("average", self.average) < 1:
+            raise ValueError(f"average must lie between 0 and 1 (both excluded), got {self.average}")
+
+
+def joint_step(model: nn.Module, x: Tensor, z: Tensor, *, recipe: Recipe) -> Tensor:
+    """The one loss of a batch, ``(B,)``: `joint_loss` of the model's two networks."""
+    ogan = cast(OGAN, model)
+    return joint_loss(
+        ogan.encode, x, ogan.generate(z), z, weight=recipe.weight, penalty=recipe.penalty, match=recipe.match
+    )
+
+
+def separate_steps(recipe: Recipe) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+    """The two losses of a batch, E's and G's, as functions ``(model, x, z) -> (B,)``."""
+
+    def of_encoder(model: nn.Module, x: Tensor, z: Tensor) -> Tensor:
+        ogan = cast(OGAN, model)
+        with torch.no_grad():
+            fake = ogan.generate(z)
+        return encoder_loss(
+            ogan.encode, x, fake, z, weight=recipe.weight, penalty=recipe.penalty, match=recipe.match
+        )
+
+    def of_generator(model: nn.Module, x: Tensor, z: Tensor) -> Tensor:
+        ogan = cast(OGAN, model)
+        return generator_loss(ogan.encode, ogan.generate(z), z, weight=recipe.weight, match=recipe.match)
+
+    return of_encoder, of_generator
+
+
+def train_ogan(
+    images: Tensor | np.ndarray,
+    *,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    checkpoint: Checkpoint | None = None,
+) -> OGAN:
+    """Train an O-GAN (or, by its recipe, a plain GAN) on square pictures.
+
+    Parameters
+    ----------
+    images
+        ``(N, H, H)`` in [0, 1], float32 or float64, on any device; N at least 2.
+    recipe
+        `Recipe()` if left out.
+    seed
+        Of the weights, of the order of the pictures and of the codes.
+    checkpoint
+        Where the run keeps its state; if the file exists, the run is taken up from there.
+
+    Returns
+    -------
+    OGAN
+        With averaged weights, in evaluation mode, on the device of `images`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If shapes, types or ranges do not fit.
+    FloatingPointError
+        If the loss is not finite.
+
+    Examples
+    --------
+    >>> from kexue_lite.data import digits
+    >>> A, _ = digits()
+    >>> model = train_ogan(A.images, recipe=Recipe(steps=3))
+    >>> model.generate(torch.zeros(2, 16)).shape
+    torch.Size([2, 8, 8])
+    """
+    recipe = Recipe() if recipe is None else recipe
+    x = checked_images(images)
+    if x.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"images must be float32 or float64 to train on, got {x.dtype}")
+    if len(x) < 2:
+        raise ValueError(f"images must be at least 2, got {len(x)}: batch norm has nothing to compare")
+    whole("seed", seed, 0)
+    model = OGAN(
+        x.shape[1],
+        recipe.code_size,
+        hidden=recipe.hidden,
+        channels=recipe.channels,
+        generator=generator_for(seed + 2 * _APART, 0),
+    ).to(x)
+    return fit(model, x, recipe, seed=seed, checkpoint=checkpoint)
+
+
+def fit(model: M, x: Tensor, recipe: Recipe, *, seed: int, checkpoint: Checkpoint | None = None) -> M:
+    """Train a model that has `generate`, `encode`, `G`, `E` on rows of `x`; the averaged one is returned."""
+    # An epoch is cut into nearly equal batches: the batch statistics of a small rest would be poor.
+    parts = max(1, round(len(x) / recipe.batch_size))
+    drawn = minibatches(x, batch_size=-(-len(x) // parts), seed=seed)
+
+    def batches(step: int) -> tuple[Tensor, ...]:
+        (pictures,) = drawn(step)
+        noise = generator_for(seed + _APART, step, device=x.device)
+        z = torch.randn(len(pictures), recipe.code_size, generator=noise, device=x.device, dtype=x.dtype)
+        return pictures, z
+
+    def adam(*groups: tuple[nn.Module, float]) -> torch.optim.Optimizer:
+        return torch.optim.Adam(
+            [{"params": list(net.parameters()), "lr": rate} for net, rate in groups], betas=(0.5, 0.99)
+        )
+
+    networks: Any = model
+    of_e, of_g = (networks.E, recipe.encoder_rate), (networks.G, recipe.rate)
+    losses: Any
+    if recipe.twin:
+        optimizers = [adam(of_e), adam(of_g)]
+        losses = list(separate_steps(recipe))
+    else:
+        optimizers = [adam(of_e, of_g)]
+        losses = [lambda model, x, z: joint_step(model, x, z, recipe=recipe)]
+
+    run = train(
+        model,
+        losses,
+        batches,
+        optimizer=optimizers,
+        schedule=[LambdaLR(one, lambda step: rise_and_fall(step, recipe.steps)) for one in optimizers],
+        steps=recipe.steps,
+        average=recipe.average,
+        checkpoint=checkpoint,
+        progress=False,
+    )
+    averaged: Any = run.averaged
+    return averaged
+
+
+def rise_and_fall(step: int, steps: int, rise: int = 100) -> float:
+    """By what the learning rate of a step is multiplied: up in `rise` steps, 1, and down from the middle on.
+
+    Examples
+    --------
+    >>> [rise_and_fall(step, 1000) for step in (0, 99, 500, 750, 1000)]
+    [0.01, 1.0, 1.0, 0.5, 0.0]
+    """
+    return min(1.0, (step + 1) / rise, 2 * (1 - step / steps))
