@@ -37,6 +37,7 @@ from kexue_lite.ogan.mixture import (
 )
 from kexue_lite.ogan.nets import OGAN
 from kexue_lite.ogan.trainer import Recipe, joint_step, separate_steps, train_ogan
+from kexue_lite.ogan.warps import draw_warps, warp
 
 __all__ = [
     "OGAN",
@@ -48,6 +49,7 @@ __all__ = [
     "coverage",
     "decompose",
     "distance_penalty",
+    "draw_warps",
     "encoder_loss",
     "fresh_correlation",
     "generator_loss",
@@ -65,4 +67,5 @@ __all__ = [
     "train_ogan",
     "train_on_grid",
     "unexplained",
+    "warp",
 ]

@@ -25,6 +25,7 @@ from kexue_lite.networks.digits import checked_images
 from kexue_lite.ogan.decomposition import LEAST
 from kexue_lite.ogan.losses import MATCHES, encoder_loss, generator_loss, joint_loss
 from kexue_lite.ogan.nets import OGAN
+from kexue_lite.ogan.warps import draw_warps, warp
 from kexue_lite.training import Checkpoint, generator_for, minibatches, train
 
 _APART = 2**32  # weights, order and codes draw from seeds of their own
@@ -49,6 +50,8 @@ class Recipe:
         Largest learning rates of G and of E.
     average
         Decay of the moving average of the weights.
+    distort
+        How much real and generated pictures are displaced before E sees them: `draw_warps`; 0 for not at all.
     twin
         Two losses and two optimisers in the place of one.
 
@@ -78,6 +81,7 @@ class Recipe:
     rate: float = 1e-3
     encoder_rate: float = 1e-3
     average: float = 0.998
+    distort: float = 0.5
     twin: bool = False
 
     def __post_init__(self) -> None:
@@ -85,6 +89,7 @@ class Recipe:
         if self.match not in MATCHES:
             raise ValueError(f"match must be one of {', '.join(MATCHES)}; got {self.match!r}")
         real("weight", self.weight, least=0), real("penalty", self.penalty, least=0)
+        real("distort", self.distort, least=0)
         whole("steps", self.steps), whole("batch_size", self.batch_size, 2)  # batch norm needs two
         for name in ("rate", "encoder_rate"):
             if real(name, getattr(self, name)) <= 0:
@@ -93,30 +98,46 @@ class Recipe:
             raise ValueError(f"average must lie between 0 and 1 (both excluded), got {self.average}")
 
 
-def joint_step(model: nn.Module, x: Tensor, z: Tensor, *, recipe: Recipe) -> Tensor:
-    """The one loss of a batch, ``(B,)``: `joint_loss` of the model's two networks."""
+def joint_step(
+    model: nn.Module, x: Tensor, z: Tensor, maps: Tensor | None = None, *, recipe: Recipe
+) -> Tensor:
+    """The one loss of a batch, ``(B,)``: `joint_loss` of the model's two networks.
+
+    `x` are pictures that are displaced already; `maps` ``(B, 2, 3)`` displace the generated ones.
+    """
     ogan = cast(OGAN, model)
     return joint_loss(
-        ogan.encode, x, ogan.generate(z), z, weight=recipe.weight, penalty=recipe.penalty, match=recipe.match
+        ogan.encode,
+        x,
+        _shown(ogan, z, maps),
+        z,
+        weight=recipe.weight,
+        penalty=recipe.penalty,
+        match=recipe.match,
     )
 
 
 def separate_steps(recipe: Recipe) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
-    """The two losses of a batch, E's and G's, as functions ``(model, x, z) -> (B,)``."""
+    """The two losses of a batch, E's and G's, as functions ``(model, x, z, maps) -> (B,)``."""
 
-    def of_encoder(model: nn.Module, x: Tensor, z: Tensor) -> Tensor:
+    def of_encoder(model: nn.Module, x: Tensor, z: Tensor, maps: Tensor | None = None) -> Tensor:
         ogan = cast(OGAN, model)
         with torch.no_grad():
-            fake = ogan.generate(z)
+            fake = _shown(ogan, z, maps)
         return encoder_loss(
             ogan.encode, x, fake, z, weight=recipe.weight, penalty=recipe.penalty, match=recipe.match
         )
 
-    def of_generator(model: nn.Module, x: Tensor, z: Tensor) -> Tensor:
+    def of_generator(model: nn.Module, x: Tensor, z: Tensor, maps: Tensor | None = None) -> Tensor:
         ogan = cast(OGAN, model)
-        return generator_loss(ogan.encode, ogan.generate(z), z, weight=recipe.weight, match=recipe.match)
+        return generator_loss(ogan.encode, _shown(ogan, z, maps), z, weight=recipe.weight, match=recipe.match)
 
     return of_encoder, of_generator
+
+
+def _shown(model: OGAN, z: Tensor, maps: Tensor | None) -> Tensor:
+    fake = model.generate(z)
+    return fake if maps is None else warp(fake, maps)
 
 
 def train_ogan(
@@ -186,7 +207,10 @@ def fit(model: M, x: Tensor, recipe: Recipe, *, seed: int, checkpoint: Checkpoin
         (pictures,) = drawn(step)
         noise = generator_for(seed + _APART, step, device=x.device)
         z = torch.randn(len(pictures), recipe.code_size, generator=noise, device=x.device, dtype=x.dtype)
-        return pictures, z
+        if not recipe.distort or x.ndim != 3:  # points are not displaced
+            return pictures, z
+        two = draw_warps(2 * len(z), recipe.distort, generator=noise, dtype=x.dtype, device=x.device)
+        return warp(pictures, two[: len(z)]), z, two[len(z) :]
 
     def adam(*groups: tuple[nn.Module, float]) -> torch.optim.Optimizer:
         return torch.optim.Adam(
@@ -201,7 +225,7 @@ def fit(model: M, x: Tensor, recipe: Recipe, *, seed: int, checkpoint: Checkpoin
         losses = list(separate_steps(recipe))
     else:
         optimizers = [adam(of_e, of_g)]
-        losses = [lambda model, x, z: joint_step(model, x, z, recipe=recipe)]
+        losses = [lambda model, *batch: joint_step(model, *batch, recipe=recipe)]
 
     run = train(
         model,

@@ -20,6 +20,7 @@ from kexue_lite.ogan import (
     class_shares,
     coverage,
     decompose,
+    draw_warps,
     fresh_correlation,
     grid_centres,
     grid_points,
@@ -31,6 +32,7 @@ from kexue_lite.ogan import (
     train_ogan,
     train_on_grid,
     unexplained,
+    warp,
 )
 from kexue_lite.training import Checkpoint
 
@@ -241,6 +243,46 @@ def test_a_recipe_that_cannot_be_is_refused(changes: dict, words: str) -> None:
 def test_a_loss_that_is_not_finite_stops_the_run() -> None:
     with pytest.raises(FloatingPointError):
         train_ogan(A.images, recipe=dataclasses.replace(SHORT, steps=200, rate=1e30, encoder_rate=1e30))
+
+
+def test_a_displacement_moves_and_turns_by_what_it_says() -> None:
+    x = torch.rand(3, 8, 8, generator=generator(), dtype=torch.float64)
+    one_right = torch.tensor([[1.0, 0.0, 2 / 8], [0.0, 1.0, 0.0]], dtype=torch.float64)
+    moved = warp(x, one_right.expand(3, 2, 3))
+    assert torch.allclose(moved[:, :, :-1], x[:, :, 1:]) and moved[:, :, -1].abs().max() < 1e-12
+    quarter = torch.tensor([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0]], dtype=torch.float64)
+    assert torch.allclose(warp(x, quarter.expand(3, 2, 3)), x.rot90(-1, (1, 2)), atol=1e-12)
+    x.requires_grad_()
+    maps = draw_warps(3, 0.2, generator=generator(), dtype=torch.float64)
+    assert torch.autograd.gradcheck(warp, (x, maps))
+
+
+def test_displacements_are_centred_on_none_and_as_large_as_allowed() -> None:
+    maps = draw_warps(4000, 1.0, generator=generator())
+    none = torch.eye(3)[:2]
+    assert (maps.mean(0) - none).abs().max() < 0.01
+    assert 0.17 < (maps - none)[:, :, 2].abs().max() <= 2 * 0.7 / 8
+    assert torch.equal(draw_warps(5, 1.0, generator=generator()), draw_warps(5, 1.0, generator=generator()))
+    with pytest.raises(ValueError, match="amount"):
+        draw_warps(2, -0.1, generator=generator())
+    with pytest.raises(ValueError, match="pictures must have shape"):
+        warp(torch.zeros(2, 8, 8), maps[:3])
+
+
+def test_generated_pictures_are_displaced_by_the_law_of_the_real_ones() -> None:
+    model = OGAN(8, 6, hidden=(12,), generator=generator()).eval()
+    x, z = torch.rand(4, 8, 8, generator=generator()), torch.randn(4, 6, generator=generator())
+    maps = draw_warps(4, 1.0, generator=generator())
+    recipe = Recipe(code_size=6)
+    seen: list[Tensor] = []
+    encode = model.encode
+    model.encode = lambda x: (seen.append(x), encode(x))[1]  # type: ignore[method-assign]
+    joint_step(model, x, z, maps, recipe=recipe)
+    real, still, shown = seen[0].chunk(3)
+    assert torch.equal(real, x) and torch.equal(still, shown)
+    assert torch.allclose(shown, warp(model.generate(z), maps))
+    with pytest.raises(ValueError, match="distort"):
+        Recipe(distort=-1.0)
 
 
 # -- scores
