@@ -1,4 +1,4 @@
-"""The stored results of chapter 6: one seed scored again, what its numbers must meet, full scale tried small."""
+"""The stored results of chapter 6: one seed scored again, what they must meet, full scale tried small."""
 
 from __future__ import annotations
 

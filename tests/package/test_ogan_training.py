@@ -251,7 +251,7 @@ def test_a_displacement_moves_and_turns_by_what_it_says() -> None:
     moved = warp(x, one_right.expand(3, 2, 3))
     assert torch.allclose(moved[:, :, :-1], x[:, :, 1:]) and moved[:, :, -1].abs().max() < 1e-12
     quarter = torch.tensor([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0]], dtype=torch.float64)
-    assert torch.allclose(warp(x, quarter.expand(3, 2, 3)), x.rot90(-1, (1, 2)), atol=1e-12)
+    assert torch.allclose(warp(x, quarter.expand(3, 2, 3)), x.rot90(1, (1, 2)), atol=1e-12)
     x.requires_grad_()
     maps = draw_warps(3, 0.2, generator=generator(), dtype=torch.float64)
     assert torch.autograd.gradcheck(warp, (x, maps))
