@@ -14,8 +14,11 @@ training:
 - `to_A`, `to_B`: median distance of a generated picture to the nearest of 898 pictures of A and of B.
 
     python -m benchmarks.ogan_digits --seeds 0 1 2 3 4
-    python -m benchmarks.ogan_digits --seeds 0 1 2 3 4 --at-most 150   # stops after about so many seconds;
-                                                                       # call it again to go on
+
+Each row is stored when it is done, so the second form, in two processes (--share 1 2 is the other), stops
+after about so many seconds, and can be called again; the first form then makes the table.
+
+    python -m benchmarks.ogan_digits --seeds 0 1 2 3 4 --at-most 150 --share 0 2
 """
 
 from __future__ import annotations
@@ -24,8 +27,10 @@ import argparse
 import dataclasses
 import json
 import math
+import shutil
 import statistics
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,13 +43,22 @@ import kexue_lite.ogan.measure as measure_module
 import kexue_lite.ogan.mixture as mixture_module
 import kexue_lite.ogan.nets as nets_module
 import kexue_lite.ogan.trainer as trainer_module
+import kexue_lite.ogan.warps as warps_module
 from benchmarks import harness
 from kexue_lite import ogan
 from kexue_lite.data import digits
 from kexue_lite.networks import frechet_distance, judge, linear_autoencoder, pca_error
 
-CODE = (decomposition_module, losses_module, measure_module, mixture_module, nets_module, trainer_module)
-ROWS = harness.RESULTS / ".ogan_digits.rows.json"
+CODE = (
+    decomposition_module,
+    losses_module,
+    measure_module,
+    mixture_module,
+    nets_module,
+    trainer_module,
+    warps_module,
+)
+ROWS = harness.RESULTS / ".ogan_digits"
 O_GAN = ogan.Recipe()
 VARIANTS = {
     "plain GAN": ogan.PLAIN,
@@ -191,49 +205,70 @@ def summarised(rows: list[dict[str, Any]], names: tuple[str, ...]) -> list[dict[
     return lines
 
 
-def race(seeds: list[int], threads: int, at_most: float) -> dict[str, Any] | None:
-    """All rows, taken up from the file of those that are done; None if the time was over before the end."""
-    begin = time.perf_counter()
-    about = harness.circumstances(code=CODE, packages=("torch", "numpy", "scipy", "scikit-learn"))
-    torch.set_num_threads(threads)
-    done: dict[str, Any] = {"code": about["code"], "digits": [], "fewer": [], "grid": []}
-    if ROWS.exists() and (kept := json.loads(ROWS.read_text()))["code"] == about["code"]:
-        done = kept
-    work: list[tuple[str, str, int]] = [("digits", name, seed) for seed in seeds for name in VARIANTS]
-    work += [("fewer", name, seed) for seed in seeds[:3] for name in list(VARIANTS)[:2]]
+def tasks(seeds: list[int]) -> list[tuple[str, str, int]]:
+    """What is to be trained: task, variant, seed; the important ones first."""
+    work = [("digits", name, seed) for seed in seeds for name in VARIANTS]
     work += [("grid", name, seed) for seed in seeds for name in VARIANTS]
-    longest = 0.0
-    for task, name, seed in work:
-        if any((row["variant"], row["seed"]) == (name, seed) for row in done[task]):
+    return work + [("fewer", name, seed) for seed in seeds[:3] for name in list(VARIANTS)[:2]]
+
+
+def one(task: str, variant: str, seed: int) -> dict[str, Any]:
+    """One row of a task."""
+    if task == "grid":
+        return on_grid(variant, seed)
+    return train_and_score(variant, seed, FEWER if task == "fewer" else None)
+
+
+def work_on(seeds: list[int], share: tuple[int, int], at_most: float) -> None:
+    """Train what is not there yet, each row into a file of its own, until the time is over."""
+    begin, longest = time.perf_counter(), 0.0
+    code = harness.fingerprint(CODE)
+    ROWS.mkdir(parents=True, exist_ok=True)
+    for task, variant, seed in tasks(seeds)[share[0] :: share[1]]:
+        start, path = time.perf_counter(), _place(task, variant, seed)
+        if path.exists() and json.loads(path.read_text())["code"] == code:
             continue
-        start = time.perf_counter()
         if start - begin + longest > at_most:
-            return None
-        row = {
-            "digits": lambda n, s: train_and_score(n, s),
-            "fewer": lambda n, s: train_and_score(n, s, FEWER),
-            "grid": on_grid,
-        }[task](name, seed)
+            return
+        row = one(task, variant, seed)
         print(task, row, flush=True)
-        done[task].append(row)
-        ROWS.write_text(json.dumps(done))
+        path.write_text(json.dumps({"code": code, "row": row}))
         longest = max(longest, time.perf_counter() - start)
-    if time.perf_counter() - begin > at_most / 2 and math.isfinite(at_most):
-        return None  # the clock's part comes last, with time enough
+
+
+def _place(task: str, variant: str, seed: int) -> Path:
+    return ROWS / f"{task}-{list(VARIANTS).index(variant)}-{seed}.json"
+
+
+def collected(seeds: list[int]) -> dict[str, list[dict[str, Any]]] | None:
+    """The rows of all tasks, or None if one is missing or of other code."""
+    code = harness.fingerprint(CODE)
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for task, variant, seed in tasks(seeds):
+        path = _place(task, variant, seed)
+        if not path.exists() or (kept := json.loads(path.read_text()))["code"] != code:
+            return None
+        rows.setdefault(task, []).append(kept["row"])
+    return rows
+
+
+def summary(seeds: list[int], rows: dict[str, list[dict[str, Any]]], threads: int) -> dict[str, Any]:
+    """The stored result: rows, means, ratios, yardsticks, and the clock's part."""
+    about = harness.circumstances(code=CODE, packages=("torch", "numpy", "scipy", "scikit-learn"))
     cost = step_cost()
-    names = tuple(n for n in done["digits"][0] if n not in ("variant", "seed"))
+    names = tuple(n for n in rows["digits"][0] if n not in ("variant", "seed"))
     o_gan, plain, squared = "O-GAN", "plain GAN", "O-GAN with squared error"
     return {
         "title": "O-GAN, a plain GAN, and a squared error in the place of the correlation",
         "question": "Does one term turn the discriminator into an encoder, and at which price? Means over "
         "the seeds, with the range; ratios with Student's interval of 95 % over paired seeds.",
-        "rows": done["digits"],
-        "summary": summarised(done["digits"], names),
-        "ratios": [ratio(done["digits"], o_gan, plain), ratio(done["digits"], squared, plain)],
-        "fewer_pictures": done["fewer"],
-        "fewer_summary": summarised(done["fewer"], ("distance", "probe", "to_A", "to_B")),
-        "grid": done["grid"],
-        "grid_summary": summarised(done["grid"], ("found", "good", "rho", "seconds")),
+        "rows": rows["digits"],
+        "summary": summarised(rows["digits"], names),
+        "ratios": [ratio(rows["digits"], o_gan, plain), ratio(rows["digits"], squared, plain)],
+        "fewer_pictures": rows["fewer"],
+        "fewer_summary": summarised(rows["fewer"], ("distance", "probe", "to_A", "to_B")),
+        "grid": rows["grid"],
+        "grid_summary": summarised(rows["grid"], ("found", "good", "rho", "seconds")),
         "yardsticks": yardsticks(),
         "cost": {"ratio": cost.ratio.text(3), "median": round(cost.ratio.median, 4), "pairs": len(cost.ours)},
         "recipes": {name: dataclasses.asdict(recipe) for name, recipe in VARIANTS.items()},
@@ -249,15 +284,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--at-most", type=float, default=math.inf, help="seconds, about")
+    parser.add_argument("--at-most", type=float, default=math.inf, help="seconds of training, about")
+    parser.add_argument("--share", type=int, nargs=2, default=[0, 1], help="which of how many shares")
     options = parser.parse_args(arguments)
-    result = race(options.seeds, options.threads, options.at_most)
-    if result is None:
-        print("not finished: call it again to go on")
+    torch.set_num_threads(options.threads)
+    work_on(options.seeds, tuple(options.share), options.at_most)
+    rows = collected(options.seeds)
+    if rows is None or options.share[1] > 1:
+        print("stored row by row" if rows is None else "all rows are there", "- call it again to go on")
         return
+    result = summary(options.seeds, rows, options.threads)
     print(harness.markdown(result["summary"]))
     print("stored in", harness.store("ogan_digits", result).name)
-    ROWS.unlink(missing_ok=True)
+    shutil.rmtree(ROWS)
 
 
 if __name__ == "__main__":

@@ -36,11 +36,13 @@ from kexue_lite.ogan.mixture import (
     train_on_grid,
 )
 from kexue_lite.ogan.nets import OGAN
-from kexue_lite.ogan.trainer import Recipe, joint_step, separate_steps, train_ogan
+from kexue_lite.ogan.trainer import GRID, PLAIN, Recipe, joint_step, separate_steps, train_ogan
 from kexue_lite.ogan.warps import draw_warps, warp
 
 __all__ = [
+    "GRID",
     "OGAN",
+    "PLAIN",
     "Coverage",
     "PointOGAN",
     "Recipe",

@@ -107,12 +107,45 @@ def pearson(z: Tensor, z_hat: Tensor) -> Tensor:
             f"z and z_hat must have one shape and type, got {tuple(z.shape)} {z.dtype} "
             f"and {tuple(z_hat.shape)} {z_hat.dtype}"
         )
-    return correlation(z, z_hat)
+    return (_parts(z)[2] * _parts(z_hat)[2]).mean(-1)
 
 
 def correlation(z: Tensor, z_hat: Tensor) -> Tensor:
-    """`pearson` without its checks, for the inside of a loss: NaN goes through, to be found by `train`."""
-    return (_parts(z)[2] * _parts(z_hat)[2]).mean(-1)
+    """`pearson` for the inside of a loss: without its checks, and with its derivative by the formula.
+
+    NaN goes through, to be found by `train`. The derivative (N(z) − ρ N(ẑ)) / (n std ẑ) takes five operations
+    where automatic differentiation of `pearson`, its readable twin, takes thirty; it cannot be differentiated
+    once more.
+
+    Examples
+    --------
+    >>> z, z_hat = torch.tensor([[1.0, 2.0, 4.0]]), torch.tensor([[2.0, 2.0, 1.0]])
+    >>> torch.allclose(correlation(z, z_hat), pearson(z, z_hat))
+    True
+    """
+    return _Correlation.apply(z, z_hat)
+
+
+class _Correlation(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, z_hat: Tensor) -> Tensor:
+        _, deviation, direction = _parts(torch.stack([z, z_hat]))
+        rho = direction.prod(0).mean(-1)
+        ctx.save_for_backward(deviation, direction, rho)
+        return rho
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, pull: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        deviation, direction, rho = ctx.saved_tensors
+        n = direction.shape[-1]
+        gradients: list[Tensor | None] = [None, None]
+        for k in (0, 1):
+            if ctx.needs_input_grad[k]:
+                scale = torch.where(deviation[k] > 0, pull / (n * deviation[k]), 0.0)
+                turn = torch.addcmul(direction[1 - k], direction[k], rho.unsqueeze(-1), value=-1)
+                gradients[k] = turn * scale.unsqueeze(-1)
+        return gradients[0], gradients[1]
 
 
 def checked_codes(name: str, value: Any) -> Tensor:

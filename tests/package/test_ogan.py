@@ -21,6 +21,7 @@ from kexue_lite.ogan import (
     normalize,
     pearson,
 )
+from kexue_lite.ogan.decomposition import correlation
 from kexue_lite.ogan.losses import MATCHES
 
 DOUBLE = torch.float64
@@ -119,6 +120,23 @@ def test_the_gradient_of_rho_is_its_formula_and_that_of_finite_differences() -> 
     assert torch.allclose(gradient, formula, atol=1e-14)
     assert torch.autograd.gradcheck(pearson, (z.requires_grad_(), z_hat))
     assert torch.autograd.gradcheck(lambda v: decompose(v), (z_hat,))
+
+
+def test_the_fast_correlation_is_its_readable_twin_in_value_and_gradient() -> None:
+    z, z_hat = codes(40, 16).requires_grad_(), codes(40, 16, seed=1)
+    z_hat[3] = 0.7  # constant
+    z_hat.requires_grad_()
+    pull = codes(40, seed=2)
+    values, pulls = [], []
+    for function in (pearson, correlation):
+        rho = function(z, z_hat)
+        values.append(rho.detach())
+        pulls.append(torch.cat(torch.autograd.grad((pull * rho).sum(), (z, z_hat))))
+    assert torch.allclose(*values, rtol=0, atol=1e-15) and torch.allclose(*pulls, rtol=0, atol=1e-14)
+    assert torch.equal(pulls[1][43], torch.zeros(16, dtype=DOUBLE))
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        (first,) = torch.autograd.grad(correlation(z, z_hat).sum(), z_hat, create_graph=True)
+        first.sum().backward()
 
 
 def test_rho_is_symmetric_bounded_and_one_on_itself() -> None:
