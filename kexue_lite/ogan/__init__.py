@@ -36,7 +36,15 @@ from kexue_lite.ogan.mixture import (
     train_on_grid,
 )
 from kexue_lite.ogan.nets import OGAN
-from kexue_lite.ogan.trainer import GRID, PLAIN, Recipe, joint_step, separate_steps, train_ogan
+from kexue_lite.ogan.trainer import (
+    GRID,
+    PLAIN,
+    Recipe,
+    joint_step,
+    last_lesson,
+    separate_steps,
+    train_ogan,
+)
 from kexue_lite.ogan.warps import draw_warps, warp
 
 __all__ = [
@@ -59,6 +67,7 @@ __all__ = [
     "grid_points",
     "joint_loss",
     "joint_step",
+    "last_lesson",
     "linear_probe",
     "match_loss",
     "nearest_distances",

@@ -165,11 +165,13 @@ def joint_loss(
     weight: float = 0.5,
     penalty: float = 0.25,
     match: str = "pearson",
+    generator_weight: float | None = None,
 ) -> Tensor:
     """One loss for both networks, row by row: its gradients are those of the two.
 
     `fake` is not detached here; this function closes the ways that must be closed. E must treat each row on
-    its own (no batch norm): it sees the three batches as one. Arguments and errors as for `encoder_loss`.
+    its own (no batch norm): it sees the three batches as one. `generator_weight` is G's λ₂ if it is another
+    than E's; the other arguments, and errors, are as for `encoder_loss`.
 
     References
     ----------
@@ -186,7 +188,12 @@ def joint_loss(
     score_real, score_still, score_fake = (code.mean(-1) for code in (code_real, code_still, code_fake))
     loss = score_real - score_still
     loss = loss + penalty * distance_penalty(score_real, score_still, x, fake.detach())
-    return loss + (score_fake - score_still) + weight * match_loss(z, code_fake, match)
+    loss = loss + (score_fake - score_still)
+    if generator_weight is None or generator_weight == weight or match == "none":
+        return loss + weight * match_loss(z, code_fake, match)
+    number("generator_weight", generator_weight, least=0)
+    still, moved = match_loss(z, code_still, match), match_loss(z, code_fake, match)
+    return loss + weight * still + generator_weight * (moved - still)  # the same trick once more
 
 
 def _weights(weight: float, penalty: float) -> None:

@@ -127,7 +127,7 @@ def train_on_grid(*, recipe: Recipe, seed: int = 0, points: int = 20_000) -> Poi
 
     Examples
     --------
-    >>> model = train_on_grid(recipe=Recipe(code_size=8, steps=3), points=200)
+    >>> model = train_on_grid(recipe=Recipe(code_size=8, steps=3, lesson=0), points=200)
     >>> model.training
     False
     """

@@ -23,7 +23,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from kexue_lite.networks.arguments import real, whole
 from kexue_lite.networks.digits import checked_images
 from kexue_lite.ogan.decomposition import LEAST
-from kexue_lite.ogan.losses import MATCHES, encoder_loss, generator_loss, joint_loss
+from kexue_lite.ogan.losses import MATCHES, encoder_loss, generator_loss, joint_loss, match_loss
 from kexue_lite.ogan.nets import OGAN
 from kexue_lite.ogan.warps import draw_warps, warp
 from kexue_lite.training import Checkpoint, generator_for, minibatches, train
@@ -42,8 +42,9 @@ class Recipe:
         n.
     hidden, channels
         Of `OGAN`.
-    match, weight, penalty
-        What ties E(G(z)) to z, λ₂ and λ₁: see `losses`. ``match="none"`` is the plain GAN.
+    match, weight, generator_weight, penalty
+        What ties E(G(z)) to z, E's λ₂, G's λ₂ (that of E if None), and λ₁: see `losses`. ``match="none"`` is
+        the plain GAN.
     steps, batch_size
         Length of training, pictures of a step (about: an epoch is cut evenly).
     rate, encoder_rate
@@ -52,6 +53,8 @@ class Recipe:
         Decay of the moving average of the weights.
     distort
         How much real and generated pictures are displaced before E sees them: `draw_warps`; 0 for not at all.
+    lesson
+        Steps that E goes on to learn alone when the two are done, G standing still; see `last_lesson`.
     twin
         Two losses and two optimisers in the place of one.
 
@@ -63,7 +66,7 @@ class Recipe:
     Examples
     --------
     >>> Recipe(match="none").weight
-    2.0
+    1.2
     >>> Recipe(code_size=2)
     Traceback (most recent call last):
     ...
@@ -74,14 +77,16 @@ class Recipe:
     hidden: tuple[int, ...] = (256, 256)
     channels: tuple[int, ...] = ()
     match: str = "pearson"
-    weight: float = 2.0
-    penalty: float = 0.02
-    steps: int = 4500
+    weight: float = 1.2
+    generator_weight: float | None = None
+    penalty: float = 0.01
+    steps: int = 3000
     batch_size: int = 64
     rate: float = 5e-4
     encoder_rate: float = 5e-4
     average: float = 0.998
-    distort: float = 0.5
+    distort: float = 0.3
+    lesson: int = 1500
     twin: bool = False
 
     def __post_init__(self) -> None:
@@ -90,6 +95,9 @@ class Recipe:
             raise ValueError(f"match must be one of {', '.join(MATCHES)}; got {self.match!r}")
         real("weight", self.weight, least=0), real("penalty", self.penalty, least=0)
         real("distort", self.distort, least=0)
+        if self.generator_weight is not None:
+            real("generator_weight", self.generator_weight, least=0)
+        whole("lesson", self.lesson, 0)
         whole("steps", self.steps), whole("batch_size", self.batch_size, 2)  # batch norm needs two
         for name in ("rate", "encoder_rate"):
             if real(name, getattr(self, name)) <= 0:
@@ -102,13 +110,15 @@ class Recipe:
 PLAIN = Recipe(match="none")
 GRID = Recipe(
     code_size=8,
-    weight=1.0,
-    penalty=1.0,
-    steps=3000,
+    weight=0.3,
+    penalty=4.0,
+    steps=2500,
     distort=0.0,
     batch_size=128,
     rate=1e-3,
-    encoder_rate=1e-3,
+    encoder_rate=3e-3,
+    average=0.99,
+    lesson=0,
 )
 
 
@@ -128,6 +138,7 @@ def joint_step(
         weight=recipe.weight,
         penalty=recipe.penalty,
         match=recipe.match,
+        generator_weight=recipe.generator_weight,
     )
 
 
@@ -144,7 +155,8 @@ def separate_steps(recipe: Recipe) -> tuple[Callable[..., Tensor], Callable[...,
 
     def of_generator(model: nn.Module, x: Tensor, z: Tensor, maps: Tensor | None = None) -> Tensor:
         ogan = cast(OGAN, model)
-        return generator_loss(ogan.encode, _shown(ogan, z, maps), z, weight=recipe.weight, match=recipe.match)
+        weight = recipe.weight if recipe.generator_weight is None else recipe.generator_weight
+        return generator_loss(ogan.encode, _shown(ogan, z, maps), z, weight=weight, match=recipe.match)
 
     return of_encoder, of_generator
 
@@ -190,7 +202,7 @@ def train_ogan(
     --------
     >>> from kexue_lite.data import digits
     >>> A, _ = digits()
-    >>> model = train_ogan(A.images, recipe=Recipe(steps=3))
+    >>> model = train_ogan(A.images, recipe=Recipe(steps=3, lesson=0))
     >>> model.generate(torch.zeros(2, 16)).shape
     torch.Size([2, 8, 8])
     """
@@ -255,7 +267,60 @@ def fit(model: M, x: Tensor, recipe: Recipe, *, seed: int, checkpoint: Checkpoin
         progress=False,
     )
     averaged: Any = run.averaged
+    if recipe.lesson and recipe.match != "none":
+        last_lesson(averaged, recipe, seed=seed, checkpoint=checkpoint, points=x.ndim != 3)
     return averaged
+
+
+def last_lesson(
+    model: nn.Module,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    checkpoint: Checkpoint | None = None,
+    points: bool = False,
+) -> None:
+    """E alone learns to read codes, on pictures of a G that has come to rest; changes E in place.
+
+    While both learn, E runs after a G that moves, and the averages of two networks were never trained
+    together. G's pictures are what they were. What E's average says of real and false is not kept up: after
+    the lesson E is an encoder.
+
+    Parameters
+    ----------
+    model
+        Has `E`, `generate` and `code_size`; its E ends in evaluation mode.
+    recipe, seed, checkpoint
+        As for `train_ogan`; the state is kept beside that of the training, as ``<path>.lesson``.
+    points
+        Whether G makes points, which are not displaced.
+    """
+    ogan: Any = model
+    weight = next(ogan.E.parameters())
+    ogan.E.requires_grad_(True)
+
+    def batches(step: int) -> tuple[Tensor, ...]:
+        noise = generator_for(seed + 4 * _APART, step, device=weight.device)
+        kind = {"generator": noise, "device": weight.device, "dtype": weight.dtype}
+        z = torch.randn(2 * recipe.batch_size, recipe.code_size, **kind)
+        with torch.no_grad():
+            pictures = ogan.generate(z)
+            if recipe.distort and not points:
+                pictures = warp(pictures, draw_warps(len(z), recipe.distort, **kind))
+        return pictures, z
+
+    optimizer = torch.optim.Adam(ogan.E.parameters(), lr=recipe.encoder_rate, betas=(0.9, 0.99))
+    train(
+        ogan.E,
+        lambda E, pictures, z: match_loss(z, E(pictures), recipe.match),
+        batches,
+        optimizer=optimizer,
+        schedule=LambdaLR(optimizer, lambda step: 1 - step / recipe.lesson),
+        steps=recipe.lesson,
+        checkpoint=None if checkpoint is None else Checkpoint(f"{checkpoint.path}.lesson", checkpoint.every),
+        progress=False,
+    )
+    ogan.E.requires_grad_(False)
 
 
 def rise_and_fall(step: int, steps: int, rise: int = 100) -> float:

@@ -25,6 +25,7 @@ from kexue_lite.ogan import (
     grid_centres,
     grid_points,
     joint_step,
+    last_lesson,
     linear_probe,
     nearest_distances,
     sample,
@@ -36,7 +37,7 @@ from kexue_lite.ogan import (
 )
 from kexue_lite.training import Checkpoint
 
-SHORT = Recipe(hidden=(16,), steps=6, batch_size=32)
+SHORT = Recipe(hidden=(16,), steps=6, batch_size=32, lesson=3)
 A, B = digits()
 
 
@@ -160,11 +161,14 @@ def test_a_run_that_is_taken_up_ends_with_the_same_bits(tmp_path: Path, twin: bo
     assert torch.equal(numbers(whole), numbers(resumed))
 
 
-def test_the_trainer_s_losses_are_one_and_two_forms_of_the_same_gradients() -> None:
+@pytest.mark.parametrize("generator_weight", [None, 0.3, 0.0, 2.0])
+def test_the_trainer_s_losses_are_one_and_two_forms_of_the_same_gradients(
+    generator_weight: float | None,
+) -> None:
     model = OGAN(8, 6, hidden=(12,), generator=generator()).double()
     x = torch.from_numpy(A.images[:10]).double()
     z = torch.randn(10, 6, generator=generator(), dtype=torch.float64)
-    recipe = Recipe(code_size=6)
+    recipe = Recipe(code_size=6, generator_weight=generator_weight)
     joint = joint_step(model, x, z, recipe=recipe).mean()
     for network, separate in zip((model.E, model.G), separate_steps(recipe), strict=True):
         ours = torch.autograd.grad(joint, list(network.parameters()), retain_graph=True)
@@ -174,7 +178,7 @@ def test_the_trainer_s_losses_are_one_and_two_forms_of_the_same_gradients() -> N
 
 
 def test_e_s_first_step_is_the_same_in_both_forms_and_g_s_meets_an_e_that_has_moved() -> None:
-    recipe = Recipe(hidden=(16,), steps=1, batch_size=32)
+    recipe = Recipe(hidden=(16,), steps=1, batch_size=32, lesson=0)
     one = train_ogan(A.images.astype(np.float64), recipe=recipe)
     two = train_ogan(A.images.astype(np.float64), recipe=dataclasses.replace(recipe, twin=True))
     for ours, theirs in zip(one.E.parameters(), two.E.parameters(), strict=True):
@@ -182,7 +186,7 @@ def test_e_s_first_step_is_the_same_in_both_forms_and_g_s_meets_an_e_that_has_mo
 
 
 def test_it_learns_something_in_a_moment() -> None:
-    recipe = Recipe(hidden=(64,), steps=200, average=0.9)
+    recipe = Recipe(hidden=(64,), steps=200, average=0.9, lesson=0)
     before = OGAN(hidden=(64,), generator=generator()).eval()
     after = train_ogan(A.images, recipe=recipe)
     assert fresh_correlation(after, 500, generator=generator()) > 0.5
@@ -191,7 +195,26 @@ def test_it_learns_something_in_a_moment() -> None:
     assert abs(fresh_correlation(plain, 500, generator=generator())) < 0.4
 
 
-@pytest.mark.parametrize("recipe", [Recipe(code_size=4, hidden=(), channels=(4, 8), steps=2, batch_size=4)])
+def test_the_last_lesson_moves_e_alone_and_reads_better() -> None:
+    recipe = Recipe(hidden=(64,), steps=200, average=0.9, lesson=0)
+    model = train_ogan(A.images, recipe=recipe)
+    before = fresh_correlation(model, 1000, generator=generator())
+    rest = numbers(model.G)
+    last_lesson(model, dataclasses.replace(recipe, lesson=150))
+    assert torch.equal(numbers(model.G), rest) and not model.training and not model.E.training
+    assert fresh_correlation(model, 1000, generator=generator()) > before + 0.005
+    again = train_ogan(A.images, recipe=dataclasses.replace(recipe, lesson=150))
+    assert torch.equal(numbers(model), numbers(again))  # the trainer gives the same lesson
+    plain = dataclasses.replace(recipe, match="none", steps=3)
+    assert torch.equal(
+        numbers(train_ogan(A.images, recipe=plain)),
+        numbers(train_ogan(A.images, recipe=dataclasses.replace(plain, lesson=5))),
+    )
+
+
+@pytest.mark.parametrize(
+    "recipe", [Recipe(code_size=4, hidden=(), channels=(4, 8), steps=2, batch_size=4, lesson=1)]
+)
 def test_full_scale_is_tried_on_a_few_pictures_of_28_by_28(recipe: Recipe) -> None:
     images = np.random.default_rng(0).random((9, 28, 28), dtype=np.float32)
     model = train_ogan(images, recipe=recipe)
@@ -228,7 +251,9 @@ def test_a_few_more_pictures_than_a_batch_leave_no_batch_of_one() -> None:
         ({"match": "cosine"}, "match must be one of"),
         ({"weight": -0.1}, "weight"),
         ({"penalty": float("inf")}, "penalty"),
+        ({"generator_weight": -1.0}, "generator_weight"),
         ({"steps": 0}, "steps"),
+        ({"lesson": -1}, "lesson"),
         ({"batch_size": 1}, "batch_size"),
         ({"rate": 0.0}, "rate must be positive"),
         ({"encoder_rate": -1.0}, "encoder_rate must be positive"),
@@ -353,7 +378,7 @@ def test_the_true_points_cover_the_grid_and_half_of_it_is_half() -> None:
 
 
 def test_the_trainer_takes_points_too() -> None:
-    model = train_on_grid(recipe=Recipe(code_size=8, steps=4), points=300)
+    model = train_on_grid(recipe=Recipe(code_size=8, steps=4, lesson=1), points=300)
     assert isinstance(model, PointOGAN) and not model.training
     assert sample(model, 10, generator=generator()).shape == (10, 2)
     assert -1 <= fresh_correlation(model, 10, generator=generator()) <= 1
