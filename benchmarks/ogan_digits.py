@@ -65,8 +65,11 @@ VARIANTS = {
     "plain GAN": ogan.PLAIN,
     "O-GAN": O_GAN,
     "O-GAN with squared error": dataclasses.replace(O_GAN, match="mse"),
+    # The best that as many trials on half A found for a plain GAN: it wants its pictures displaced more.
+    "plain GAN, its own settings": dataclasses.replace(ogan.PLAIN, distort=0.5),
 }
-ON_GRID = {name: dataclasses.replace(ogan.GRID, match=r.match) for name, r in VARIANTS.items()}
+THREE = list(VARIANTS)[:3]
+ON_GRID = {name: dataclasses.replace(ogan.GRID, match=VARIANTS[name].match) for name in THREE}
 FEWER = 225  # a quarter of half A
 SETS = 10
 
@@ -223,8 +226,8 @@ def summarised(rows: list[dict[str, Any]], names: tuple[str, ...]) -> list[dict[
 def tasks(seeds: list[int]) -> list[tuple[str, str, int]]:
     """What is to be trained: task, variant, seed; the important ones first."""
     work = [("digits", name, seed) for seed in seeds for name in VARIANTS]
-    work += [("grid", name, seed) for seed in seeds for name in VARIANTS]
-    return work + [("fewer", name, seed) for seed in seeds[:2] for name in list(VARIANTS)[:2]]
+    work += [("grid", name, seed) for seed in seeds for name in THREE]
+    return work + [("fewer", name, seed) for seed in seeds[:2] for name in THREE[:2]]
 
 
 def one(task: str, variant: str, seed: int) -> dict[str, Any]:
@@ -256,15 +259,17 @@ def _place(task: str, variant: str, seed: int) -> Path:
 
 
 def collected(seeds: list[int]) -> dict[str, list[dict[str, Any]]] | None:
-    """The rows of all tasks, or None if one is missing or of other code."""
+    """The rows of the tasks that are complete, or None if the digits are not; rows of other code are none."""
     code = harness.fingerprint(CODE)
     rows: dict[str, list[dict[str, Any]]] = {}
+    missing: set[str] = set()
     for task, variant, seed in tasks(seeds):
         path = _place(task, variant, seed)
         if not path.exists() or (kept := json.loads(path.read_text()))["code"] != code:
-            return None
+            missing.add(task)
+            continue
         rows.setdefault(task, []).append(kept["row"])
-    return rows
+    return None if "digits" in missing else {task: part for task, part in rows.items() if task not in missing}
 
 
 def summary(seeds: list[int], rows: dict[str, list[dict[str, Any]]], threads: int) -> dict[str, Any]:
@@ -272,26 +277,38 @@ def summary(seeds: list[int], rows: dict[str, list[dict[str, Any]]], threads: in
     about = harness.circumstances(code=CODE, packages=("torch", "numpy", "scipy", "scikit-learn"))
     cost = step_cost()
     names = tuple(n for n in rows["digits"][0] if n not in ("variant", "seed"))
-    o_gan, plain, squared = "O-GAN", "plain GAN", "O-GAN with squared error"
-    return {
-        "title": "O-GAN, a plain GAN, and a squared error in the place of the correlation",
-        "question": "Does one term turn the discriminator into an encoder, and at which price? Means over "
-        "the seeds, with the range; ratios with Student's interval of 95 % over paired seeds.",
-        "rows": rows["digits"],
-        "summary": summarised(rows["digits"], names),
-        "ratios": [ratio(rows["digits"], o_gan, plain), ratio(rows["digits"], squared, plain)],
-        "fewer_pictures": rows["fewer"],
-        "fewer_summary": summarised(rows["fewer"], ("distance", "probe", "to_A", "to_B")),
-        "grid": rows["grid"],
-        "grid_summary": summarised(rows["grid"], ("found", "good", "rho", "seconds")),
-        "yardsticks": yardsticks(),
-        "cost": {"ratio": cost.ratio.text(3), "median": round(cost.ratio.median, 4), "pairs": len(cost.ours)},
-        "recipes": {name: dataclasses.asdict(recipe) for name, recipe in VARIANTS.items()},
-        "judge": judge().hash,
-        "threads": threads,
-        "seeds": seeds,
-        "command": "python -m benchmarks.ogan_digits --seeds " + " ".join(map(str, seeds)),
-    } | about
+    plain, o_gan, squared, tuned = VARIANTS
+    pairs = [(o_gan, tuned), (o_gan, plain), (squared, tuned), (o_gan, squared)]
+    more: dict[str, Any] = {}
+    if "fewer" in rows:
+        fewer = summarised(rows["fewer"], ("distance", "probe", "to_A", "to_B"))
+        more |= {"fewer_pictures": rows["fewer"], "fewer_summary": fewer}
+    if "grid" in rows:
+        grid = summarised(rows["grid"], ("found", "good", "rho", "seconds"))
+        more |= {"grid": rows["grid"], "grid_summary": grid}
+    return (
+        {
+            "title": "O-GAN, a plain GAN, and a squared error in the place of the correlation",
+            "question": "Does one term turn the discriminator into an encoder, and at which price? Means over"
+            " the seeds, with the range; ratios with Student's interval of 95 % over paired seeds.",
+            "rows": rows["digits"],
+            "summary": summarised(rows["digits"], names),
+            "ratios": [ratio(rows["digits"], above, below) for above, below in pairs],
+            "yardsticks": yardsticks(),
+            "cost": {
+                "ratio": cost.ratio.text(3),
+                "median": round(cost.ratio.median, 4),
+                "pairs": len(cost.ours),
+            },
+            "recipes": {name: dataclasses.asdict(recipe) for name, recipe in VARIANTS.items()},
+            "judge": judge().hash,
+            "threads": threads,
+            "seeds": seeds,
+            "command": "python -m benchmarks.ogan_digits --seeds " + " ".join(map(str, seeds)),
+        }
+        | more
+        | about
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -311,7 +328,8 @@ def main(arguments: list[str] | None = None) -> None:
     result = summary(options.seeds, rows, options.threads)
     print(harness.markdown(result["summary"]))
     print("stored in", harness.store("ogan_digits", result).name)
-    shutil.rmtree(ROWS)
+    if {"grid", "fewer"} <= set(rows):
+        shutil.rmtree(ROWS)
 
 
 if __name__ == "__main__":
