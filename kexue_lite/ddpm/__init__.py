@@ -7,6 +7,7 @@
 | how is it built up? | `sample`, `p_sample`, `ddim_sample`; `Schedule.every` for fewer steps |
 | is the sampler right? | `gaussian_noise`, `sampled_variance`, `Mixture`: the best model is known |
 | with which network? | `UNet`, `Denoiser`, `NoiseModel` |
+| all of it, for pictures | `train_pictures`, `Recipe`, `PictureModel`, `level_density` |
 | is it any good? | `quality`, `nearest` |
 
 `model(x, t)` predicts the noise of unit variance (the ε_θ of Ho, Jain, Abbeel 2020); t = 1, ..., T.
@@ -14,6 +15,7 @@ The source is Su Jianlin, article 9119 of kexue.fm (2022), whose symbols α_t, �
 """
 
 from .exact import Mixture, gaussian_noise, sampled_variance
+from .pictures import PictureModel, Recipe, TrainedPictures, level_density, train_pictures
 from .predict import Denoiser, NoiseModel, TimeFeatures
 from .process import article_noise, loss, noisy_batches, q_sample, unit_noise, weight_of
 from .quality import Nearest, Quality, nearest, quality
@@ -27,13 +29,17 @@ __all__ = [
     "Mixture",
     "Nearest",
     "NoiseModel",
+    "PictureModel",
     "Quality",
+    "Recipe",
     "Schedule",
     "TimeFeatures",
+    "TrainedPictures",
     "UNet",
     "article_noise",
     "ddim_sample",
     "gaussian_noise",
+    "level_density",
     "loss",
     "nearest",
     "noisy_batches",
@@ -47,6 +53,7 @@ __all__ = [
     "sample",
     "sampled_variance",
     "sigma_of",
+    "train_pictures",
     "unit_noise",
     "weight_of",
 ]

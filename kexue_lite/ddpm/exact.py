@@ -92,7 +92,9 @@ class Mixture:
         return torch.ones(len(self.centres), dtype=self.centres.dtype) if self.shares is None else self.shares
 
 
-def gaussian_noise(x: Tensor, t: Tensor, schedule: Schedule, *, mean: float = 0.0, variance: float = 1.0) -> Tensor:
+def gaussian_noise(
+    x: Tensor, t: Tensor, schedule: Schedule, *, mean: float = 0.0, variance: float = 1.0
+) -> Tensor:
     """ε*(x, t) for data from N(mean, variance), number by number, any rank.
 
     Examples

@@ -178,7 +178,9 @@ class Denoiser(nn.Module):
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """``(B, *shape)`` and ``(B,)`` to ``(B, *shape)``."""
         if tuple(x.shape[1:]) != self.shape:
-            raise ValueError(f"x must have shape (B, {', '.join(map(str, self.shape))}), got {tuple(x.shape)}")
+            raise ValueError(
+                f"x must have shape (B, {', '.join(map(str, self.shape))}), got {tuple(x.shape)}"
+            )
         h = self.enter(x.flatten(1))  # (B, width)
         clock = self.clock(self.time(t).to(h))
         for control, inner, outer in zip(self.control, self.inner, self.outer, strict=True):

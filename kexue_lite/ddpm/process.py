@@ -118,7 +118,7 @@ def loss(
     noise = drawn_like(x, noise, generator)
     guess = predicted(model, q_sample(x, steps, schedule, noise=noise), schedule.times.to(x.device)[steps])
     each = (guess - noise).square().flatten(1).mean(1)
-    return each if weight is None else each * _checked_weight(weight, schedule).to(each)[steps]
+    return each if weight is None else each * _checked_weight(weight, schedule, "weight").to(each)[steps]
 
 
 def weight_of(kind: str, schedule: Schedule) -> Tensor:
@@ -146,8 +146,7 @@ def weight_of(kind: str, schedule: Schedule) -> Tensor:
     tensor([1.], dtype=torch.float64)
     """
     a, b, bar_a, bar_b = (
-        part[1:].square()
-        for part in (schedule.alpha, schedule.beta, schedule.alpha_bar, schedule.beta_bar)
+        part[1:].square() for part in (schedule.alpha, schedule.beta, schedule.alpha_bar, schedule.beta_bar)
     )
     kinds = {
         "noise": torch.ones_like(a),
@@ -189,16 +188,26 @@ def unit_noise(noise: Tensor, t: Tensor, schedule: Schedule) -> Tensor:
     return noise * schedule.at(schedule.beta_bar / schedule.beta, t, noise)
 
 
-def noisy_batches(x: Tensor, schedule: Schedule, *, batch_size: int, seed: int) -> Batches:
+def noisy_batches(
+    x: Tensor, schedule: Schedule, *, batch_size: int, seed: int, chances: Tensor | None = None
+) -> Batches:
     """Batches for `kexue_lite.training.train`: ``(x, t, noise)`` as a pure function of the step.
 
-    The times of a batch are spread evenly: one from each of B equal parts of 1, ..., T. A plain draw has
-    the same mean, and a larger spread.
+    The times of a batch are spread evenly: one from each of B equally likely parts of 1, ..., T. A plain draw
+    has the same mean, and a larger spread.
+
+    Parameters
+    ----------
+    x
+        ``(N, ...)``, the data.
+    chances
+        ``(T + 1,)``, how likely each t is, the first of them 0; all alike if left out. To draw t twice as often
+        is to weight its loss twice, with less spread: see `level_density`.
 
     Raises
     ------
     TypeError, ValueError
-        If x is empty or not finite, or a number is out of range.
+        If x is empty or not finite, a number is out of range, or the chances do not fit.
 
     Examples
     --------
@@ -209,13 +218,20 @@ def noisy_batches(x: Tensor, schedule: Schedule, *, batch_size: int, seed: int) 
     """
     check_data("x", x)
     order = minibatches(x, batch_size=batch_size, seed=whole("seed", seed, 0))
+    if chances is None:
+        chances = torch.cat([torch.zeros(1), torch.ones(schedule.T)])
+    likely = _checked_weight(chances, schedule, "chances").detach().cpu().double()
+    if likely[0] != 0 or not likely.sum() > 0:
+        raise ValueError("chances must be 0 at t = 0 and positive somewhere else")
+    up_to = likely.cumsum(0) / likely.sum()
+    most = int(likely.nonzero()[-1])
 
     def batches(step: int) -> tuple[Tensor, ...]:
         (rows,) = order(step)
         B = len(rows)
         generator = generator_for(seed + _APART, step)  # on the CPU: the same numbers on every device
         part = (torch.arange(B) + torch.rand(B, generator=generator)) / B
-        t = (part * schedule.T).long().clamp(max=schedule.T - 1) + 1
+        t = torch.searchsorted(up_to, part.double(), right=True).clamp(1, most)
         noise = torch.randn(rows.shape, generator=generator, dtype=rows.dtype)
         return rows, t.to(rows.device), noise.to(rows.device)
 
@@ -248,7 +264,9 @@ def check_data(name: str, x: Any, *, empty: bool = False) -> Tensor:
 def drawn_like(x: Tensor, noise: Tensor | None, generator: torch.Generator | None) -> Tensor:
     """The noise that was given, checked; or fresh noise of the shape of x."""
     if noise is None:
-        return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=_place(generator, x)).to(x.device)
+        return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=_place(generator, x)).to(
+            x.device
+        )
     if not isinstance(noise, Tensor) or noise.shape != x.shape:
         got = tuple(noise.shape) if isinstance(noise, Tensor) else type(noise).__name__
         raise ValueError(f"noise must be a tensor of the shape of x, {tuple(x.shape)}, got {got}")
@@ -268,10 +286,10 @@ def _place(generator: torch.Generator | None, x: Tensor) -> torch.device:
     return x.device if generator is None else generator.device
 
 
-def _checked_weight(weight: Tensor, schedule: Schedule) -> Tensor:
+def _checked_weight(weight: Tensor, schedule: Schedule, name: str) -> Tensor:
     if not isinstance(weight, Tensor) or tuple(weight.shape) != (schedule.T + 1,):
         got = tuple(weight.shape) if isinstance(weight, Tensor) else type(weight).__name__
-        raise ValueError(f"weight must be a tensor of shape ({schedule.T + 1},), got {got}")
+        raise ValueError(f"{name} must be a tensor of shape ({schedule.T + 1},), got {got}")
     if not (weight.isfinite() & (weight >= 0)).all():
-        raise ValueError("weight must be finite and not negative")
+        raise ValueError(f"{name} must be finite and not negative")
     return weight

@@ -123,9 +123,7 @@ def quality(
     def again(rows: Tensor) -> Tensor:
         return rows[torch.randint(len(rows), (len(rows),), generator=generator)]
 
-    resampled = np.array(
-        [frechet_distance(again(features[0]), again(features[2])) for _ in range(resamples)]
-    )
+    resampled = np.array([frechet_distance(again(features[0]), again(features[2])) for _ in range(resamples)])
     low, high = np.quantile(resampled - resampled.mean() + distance, [0.025, 0.975])
     counts = torch.bincount(see.labels(pictures[0]), minlength=10).double() / len(pictures[0])
     return Quality(

@@ -16,7 +16,6 @@ none (Song, Meng, Ermon 2021).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -25,7 +24,7 @@ from kexue_lite.ddpm.process import Model, check_data, drawn_like, predicted
 from kexue_lite.ddpm.schedule import Schedule
 from kexue_lite.networks.arguments import whole
 
-Sigma = Literal["beta", "posterior", "none"]
+Clip = tuple[float | Tensor, float | Tensor]
 
 
 def sigma_of(kind: str, schedule: Schedule) -> Tensor:
@@ -57,7 +56,7 @@ def p_sample(
     sigma: str = "beta",
     noise: Tensor | None = None,
     generator: torch.Generator | None = None,
-    clip: tuple[float, float] | None = None,
+    clip: Clip | None = None,
 ) -> Tensor:
     """One step back, from x_t to x_{t−1}; noise is added at every step, the last one (t = 1) included.
 
@@ -70,7 +69,8 @@ def p_sample(
     sigma
         See `sigma_of`.
     clip
-        Smallest and largest value of the data: x̂_0 is brought into this range before the step.
+        Smallest and largest value of the data, numbers or tensors of the shape of a row: x̂_0 is brought into
+        this range before the step.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def sample(
     last_noise: bool = False,
     generator: torch.Generator | None = None,
     noise: Sequence[Tensor] | Callable[[int], Tensor] | None = None,
-    clip: tuple[float, float] | None = None,
+    clip: Clip | None = None,
     film: Sequence[int] = (),
 ) -> Tensor:
     """All T steps back: `p_sample` from t = T to 1.
@@ -163,7 +163,7 @@ def ddim_sample(
     x: Tensor,
     schedule: Schedule,
     *,
-    clip: tuple[float, float] | None = None,
+    clip: Clip | None = None,
     film: Sequence[int] = (),
 ) -> Tensor:
     """Deterministic sampling: x_{t−1} = ᾱ_{t−1} x̂_0 + β̄_{t−1} ε, no noise but that of x_T.
@@ -207,7 +207,7 @@ def _walk(
     step: Callable[[Tensor, int], Tensor],
     x: Tensor,
     schedule: Schedule,
-    clip: tuple[float, float] | None,
+    clip: Clip | None,
     film: Sequence[int],
 ) -> Tensor:
     check_data("x", x, empty=True)
@@ -228,9 +228,7 @@ def _walk(
     return torch.stack([kept.get(t, x) for t in film])
 
 
-def _mean(
-    model: Model, x: Tensor, t: int, schedule: Schedule, clip: tuple[float, float] | None
-) -> Tensor:
+def _mean(model: Model, x: Tensor, t: int, schedule: Schedule, clip: Clip | None) -> Tensor:
     """The article's μ(x_t), with the picture clipped on the way if that is asked for."""
     alpha, beta = float(schedule.alpha[t]), float(schedule.beta[t])
     bar_beta = float(schedule.beta_bar[t])
@@ -241,15 +239,14 @@ def _mean(
     return float(schedule.alpha_bar[t - 1]) * picture + alpha * before / bar_beta * noise
 
 
-def _split(
-    model: Model, x: Tensor, t: int, schedule: Schedule, clip: tuple[float, float] | None
-) -> tuple[Tensor, Tensor]:
+def _split(model: Model, x: Tensor, t: int, schedule: Schedule, clip: Clip | None) -> tuple[Tensor, Tensor]:
     """x_t = ᾱ_t x̂_0 + β̄_t ε as the model sees it; if x̂_0 is clipped, ε makes up for it."""
     bar_alpha, bar_beta = float(schedule.alpha_bar[t]), float(schedule.beta_bar[t])
     noise = _noise(model, x, t, schedule)
     picture = (x - bar_beta * noise) / bar_alpha
     if clip is not None:
-        picture = picture.clamp(*clip)
+        low, high = (torch.as_tensor(bound).to(x) for bound in clip)
+        picture = picture.clamp(low, high)
         noise = (x - bar_alpha * picture) / bar_beta
     return picture, noise
 
@@ -259,6 +256,6 @@ def _noise(model: Model, x: Tensor, t: int, schedule: Schedule) -> Tensor:
     return predicted(model, x, times)
 
 
-def _checked_clip(clip: tuple[float, float] | None) -> None:
-    if clip is not None and not (len(clip) == 2 and clip[0] < clip[1]):  # NaN too
-        raise ValueError(f"clip must be a pair (smallest, largest), got {clip!r}")
+def _checked_clip(clip: Clip | None) -> None:
+    if clip is not None and not (len(clip) == 2 and bool(torch.all(torch.as_tensor(clip[0] < clip[1])))):
+        raise ValueError(f"clip must be a pair (smallest, largest), got {clip!r}")  # for NaN too

@@ -81,7 +81,9 @@ class Schedule:
             raise ValueError(f"alpha must have shape (T,) with T at least 2, got {tuple(kept.shape)}")
         if not ((kept > 0) & (kept < 1)).all():  # NaN too
             where = int((~((kept > 0) & (kept < 1))).nonzero()[0, 0])
-            raise ValueError(f"alpha must lie between 0 and 1 (both excluded), got {kept[where]:g} at t = {where + 1}")
+            raise ValueError(
+                f"alpha must lie between 0 and 1 (both excluded), got {kept[where]:g} at t = {where + 1}"
+            )
         real("most_signal", most_signal, least=0, most=1)
         self.T = len(kept)
         start = torch.ones(1, dtype=torch.float64)
@@ -241,11 +243,11 @@ class Schedule:
         if steps.is_floating_point() or steps.is_complex() or steps.dtype == torch.bool:
             raise TypeError(f"t must be whole numbers, got {steps.dtype}")
         if tuple(steps.shape) != (len(x),):
-            raise ValueError(f"t must have shape ({len(x)},), one for each row of x, got {tuple(steps.shape)}")
-        if len(steps) and not (1 <= int(steps.min()) and int(steps.max()) <= self.T):
             raise ValueError(
-                f"t must lie in 1, ..., {self.T}, got {int(steps.min())} to {int(steps.max())}"
+                f"t must have shape ({len(x)},), one for each row of x, got {tuple(steps.shape)}"
             )
+        if len(steps) and not (int(steps.min()) >= 1 and int(steps.max()) <= self.T):
+            raise ValueError(f"t must lie in 1, ..., {self.T}, got {int(steps.min())} to {int(steps.max())}")
         return steps.to(x.device, torch.int64)
 
 

@@ -120,7 +120,7 @@ def test_fewer_steps_pass_through_the_same_points() -> None:
     full = Schedule.article(1000)
     for steps in (2, 7, 50, 999, 1000):
         short = full.every(steps)
-        assert short.T == steps and int(short.times[-1]) == 1000 and int(short.times[0]) == 0
+        assert steps == short.T and int(short.times[-1]) == 1000 and int(short.times[0]) == 0
         assert torch.allclose(short.alpha_bar, full.alpha_bar[short.times], rtol=1e-12)
         assert torch.allclose(short.beta_bar, full.beta_bar[short.times], rtol=1e-11)
         assert torch.equal(short.every(2).times[-1:], full.times[-1:])
@@ -161,9 +161,7 @@ def test_a_schedule_of_diffusers_is_ours_in_other_letters() -> None:
     mine = diffusers.DDPMScheduler(trained_betas=Schedule.article(1000).to_ho()["betas"].numpy())
     x, noise, t = normal(4, 8, 8).float(), normal(4, 8, 8, seed=1).float(), torch.tensor([1, 10, 500, 1000])
     schedule = Schedule.article(1000)
-    assert torch.allclose(
-        mine.add_noise(x, noise, t - 1), q_sample(x, t, schedule, noise=noise), atol=1e-5
-    )
+    assert torch.allclose(mine.add_noise(x, noise, t - 1), q_sample(x, t, schedule, noise=noise), atol=1e-5)
     mine.set_timesteps(1000)
     for step in (1000, 500, 2):  # theirs counts from 0; their variance is the posterior's
         z = normal(4, 8, 8, seed=2).float()
@@ -172,7 +170,12 @@ def test_a_schedule_of_diffusers_is_ours_in_other_letters() -> None:
         spread = sigma_of("posterior", schedule)[step].float()
         drawn = (out.prev_sample - p_sample(lambda x, t: noise, x, step, schedule, sigma="none")) / spread
         assert torch.allclose(drawn, torch.randn(x.shape, generator=seeded(3)), atol=5e-3)
-        assert torch.allclose(out.pred_original_sample, picture_of(x, noise, torch.full((4,), step), schedule), rtol=1e-3, atol=1e-3)
+        assert torch.allclose(
+            out.pred_original_sample,
+            picture_of(x, noise, torch.full((4,), step), schedule),
+            rtol=1e-3,
+            atol=1e-3,
+        )
         del z
 
 
@@ -186,7 +189,9 @@ def test_all_steps_in_one_are_the_steps_one_after_another(shape: tuple[int, ...]
     for t in range(1, 31):
         eps = normal(3, *shape, seed=t)
         x = schedule.alpha[t] * x + schedule.beta[t] * eps
-        bar = (schedule.alpha[t] * schedule.beta_bar[t - 1] * bar + schedule.beta[t] * eps) / schedule.beta_bar[t]
+        bar = (
+            schedule.alpha[t] * schedule.beta_bar[t - 1] * bar + schedule.beta[t] * eps
+        ) / schedule.beta_bar[t]
         assert torch.allclose(x, q_sample(x0, torch.full((3,), t), schedule, noise=bar), atol=1e-12)
 
 
@@ -264,7 +269,9 @@ def test_noise_and_models_of_another_shape_are_refused() -> None:
             lambda m: ddim_sample(m, x, schedule),
             lambda m: p_sample(m, x, 3, schedule),
         ):
-            with pytest.raises(ValueError, match=r"model must return a tensor of the shape of its input, \(2, 3\)"):
+            with pytest.raises(
+                ValueError, match=r"model must return a tensor of the shape of its input, \(2, 3\)"
+            ):
                 call(wrong)
 
 
@@ -291,7 +298,9 @@ def test_the_rotation_keeps_x_and_turns_back(shape: tuple[int, ...]) -> None:
     assert torch.allclose(q_sample(x0, t, schedule, noise=eps), by_two, atol=1e-12)
     again = rotate_back(eps, omega, t, schedule)
     assert torch.allclose(again[0], before, atol=1e-12) and torch.allclose(again[1], last, atol=1e-12)
-    formula = (at(schedule.beta) * eps - at(schedule.alpha) * at_before(schedule.beta_bar) * omega) / at(schedule.beta_bar)
+    formula = (at(schedule.beta) * eps - at(schedule.alpha) * at_before(schedule.beta_bar) * omega) / at(
+        schedule.beta_bar
+    )
     assert torch.allclose(formula, last, atol=1e-12)
 
 
@@ -300,7 +309,9 @@ def test_what_is_removed_is_what_no_model_can_know() -> None:
     assert removed_share(schedule, 300) == pytest.approx(0.9899, abs=5e-5)
     assert removed_share(schedule, 1) == 0
     for t in (2, 300, 1000):  # cos² + sin² = 1
-        assert removed_share(schedule, t) == pytest.approx(1 - float((schedule.beta[t] / schedule.beta_bar[t]) ** 2), abs=1e-12)
+        assert removed_share(schedule, t) == pytest.approx(
+            1 - float((schedule.beta[t] / schedule.beta_bar[t]) ** 2), abs=1e-12
+        )
     # Measured: regress ε_t on ε, the residual is what remains along ω.
     before, last = normal(200_000, 1), normal(200_000, 1, seed=1)
     eps, _ = rotate(before, last, torch.full((200_000,), 300), schedule)
@@ -313,11 +324,15 @@ def test_what_is_removed_is_what_no_model_can_know() -> None:
 def test_the_article_s_noise_is_the_paper_s_times_its_share() -> None:
     schedule, t, noise = Schedule.article(1000), torch.tensor([1, 300, 1000]), normal(3, 4)
     assert torch.allclose(unit_noise(article_noise(noise, t, schedule), t, schedule), noise, atol=1e-14)
-    assert torch.allclose(article_noise(noise, t, schedule)[0], noise[0], atol=1e-12)  # one step: the same noise
+    assert torch.allclose(
+        article_noise(noise, t, schedule)[0], noise[0], atol=1e-12
+    )  # one step: the same noise
     # The article's μ = (x − β ε_θ)/α and the paper's are the same step.
     x = normal(3, 4, seed=1)
     for k, step in enumerate(t.tolist()):
-        mu = (x - schedule.beta[step] * article_noise(noise, torch.full((3,), step), schedule)) / schedule.alpha[step]
+        mu = (
+            x - schedule.beta[step] * article_noise(noise, torch.full((3,), step), schedule)
+        ) / schedule.alpha[step]
         ours = p_sample(lambda x, t: noise, x, step, schedule, sigma="none")
         assert torch.allclose(mu, ours, atol=1e-12), k
 

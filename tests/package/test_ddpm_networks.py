@@ -55,7 +55,10 @@ def test_a_network_that_is_right_predicts_the_noise(kind: str, shape: tuple[int,
     x = q_sample(x0, t, SCHEDULE, noise=noise)
     at = {n: SCHEDULE.at(getattr(SCHEDULE, n), t, x) for n in ("alpha", "beta", "alpha_bar", "beta_bar")}
     step_back = torch.cat(
-        [p_sample(lambda x, t: noise[k : k + 1], x[k : k + 1], int(t[k]), SCHEDULE, sigma="none") for k in range(5)]
+        [
+            p_sample(lambda x, t: noise[k : k + 1], x[k : k + 1], int(t[k]), SCHEDULE, sigma="none")
+            for k in range(5)
+        ]
     )
     words = {
         "noise": noise,
@@ -241,7 +244,9 @@ def test_the_distance_is_the_judge_s() -> None:
     see = judge()
     made = np.clip(A.images[:400] + 0.05, 0, 1)
     score = quality(made, A.images, B.images, see=see, resamples=20)
-    assert score.distance == pytest.approx(frechet_distance(see.features(made), see.features(B.images)), rel=1e-9)
+    assert score.distance == pytest.approx(
+        frechet_distance(see.features(made), see.features(B.images)), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize(
@@ -277,6 +282,8 @@ def test_neighbours_are_those_of_a_loop() -> None:
 def test_the_picture_comes_back_from_its_noise() -> None:
     x, t = torch.rand(3, 8, 8, generator=seeded()).double(), torch.tensor([1, 50, 100])
     noise = torch.randn(3, 8, 8, generator=seeded(1)).double()
-    assert torch.allclose(picture_of(q_sample(x, t, SCHEDULE, noise=noise), noise, t, SCHEDULE), x, atol=1e-10)
+    assert torch.allclose(
+        picture_of(q_sample(x, t, SCHEDULE, noise=noise), noise, t, SCHEDULE), x, atol=1e-10
+    )
     with pytest.raises(ValueError, match="one shape"):
         picture_of(x, noise[:2], t, SCHEDULE)
