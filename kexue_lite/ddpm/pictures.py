@@ -3,10 +3,10 @@ r"""Pictures: the whole recipe, from pictures in [0, 1] to new pictures in [0, 1
 What makes a small network learn in seconds, beside its form:
 
 - the data are centred (the mean picture taken away) and scaled to unit variance, so that the schedule fits;
-- it predicts the velocity, and its errors count alike at every t (`NoiseModel`, `weight_of`): for data of unit
-  variance what is asked of the network then has unit variance at every t;
-- t is drawn from where there is something to learn, log β̄_t/ᾱ_t near `level` (`level_density`): at small t the
-  answer is nearly the input, at large t nearly the mean picture;
+- it predicts the velocity, and its errors count alike at every t (`NoiseModel`, `weight_of`): for data of
+  unit variance what is asked of the network then has unit variance at every t;
+- t is drawn from where there is something to learn, log β̄_t/ᾱ_t near `level` (`level_density`): at small t
+  the answer is nearly the input, at large t nearly the mean picture;
 - the learning rate rises and falls once, and the weights are averaged over the last part of the run.
 
 The level density and the scaling are Karras and others' (2022), written for our α_t, β_t.
@@ -69,7 +69,7 @@ class Recipe:
 
 
 def level_density(schedule: Schedule, *, level: float = 0.2, breadth: float = 1.0) -> Tensor:
-    """Chances ``(T + 1,)`` of t such that log β̄_t/ᾱ_t is about normal around `level`; a thousandth is uniform.
+    """Chances ``(T + 1,)`` of t such that log β̄_t/ᾱ_t is nearly normal; a thousandth is uniform.
 
     Examples
     --------

@@ -101,6 +101,8 @@ class TimeFeatures(nn.Module):
     torch.Size([1, 8])
     """
 
+    rates: Tensor
+
     def __init__(self, width: int, *, T: int) -> None:
         super().__init__()
         if whole("width", width, 4) % 2:

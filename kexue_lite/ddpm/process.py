@@ -201,8 +201,8 @@ def noisy_batches(
     x
         ``(N, ...)``, the data.
     chances
-        ``(T + 1,)``, how likely each t is, the first of them 0; all alike if left out. To draw t twice as often
-        is to weight its loss twice, with less spread: see `level_density`.
+        ``(T + 1,)``, how likely each t is, the first of them 0; all alike if left out. To draw t twice as
+        often is to weight its loss twice, with less spread: see `level_density`.
 
     Raises
     ------

@@ -5,8 +5,8 @@ Three questions, none of which the others answer:
 - Do the pictures *as a set* look like unseen ones? Fréchet distance of their features in chapter 3's judge,
   against half B. The yardstick is the distance of half A, which is real, against half B.
 - Is every digit made as often as it should be? Shares of the classes that the judge sees.
-- Are they copies? The nearest picture in A (which was trained on) and in B (which was not). Copies of A lie at
-  distance 0 from A; new pictures lie as far from A as from B, and about as far as real ones do.
+- Are they copies? The nearest picture in A (which was trained on) and in B (which was not). Copies of A lie
+  at distance 0 from A; new pictures lie as far from A as from B, and about as far as real ones do.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Quality:
     distance
         Squared Fréchet distance of the made pictures to the unseen ones.
     low, high
-        95 % interval from resampling both sets with replacement. Resampled sets lie further apart by chance, so
-        the resampled distances are moved until their mean is `distance`: the interval says how far chance
+        95 % interval from resampling both sets with replacement. Resampled sets lie further apart by chance,
+        so the resampled distances are moved until their mean is `distance`: the interval says how far chance
         reaches, not where it pushes.
     yardstick
         The same distance for the pictures trained on.
@@ -72,7 +72,7 @@ class Quality:
     def __str__(self) -> str:
         return (
             f"distance {self.distance:.3f} ({self.low:.3f} to {self.high:.3f}), {self.ratio:.2f} times the "
-            f"yardstick {self.yardstick:.3f}; classes within a factor {self.imbalance:.2f}; nearest trained on "
+            f"yardstick {self.yardstick:.3f}; classes within {self.imbalance:.2f}; nearest trained on "
             f"{self.to_trained:.2f}, nearest unseen {self.to_unseen:.2f} (real: {self.real_to_trained:.2f})"
         )
 
@@ -172,7 +172,8 @@ def nearest(pictures: Tensor | np.ndarray, among: Tensor | np.ndarray) -> Neares
     a, b = (torch.as_tensor(part) for part in (pictures, among))
     if not len(a) or not len(b) or a.shape[1:] != b.shape[1:]:
         raise ValueError(
-            f"pictures and among must be sets of pictures of one size, got {tuple(a.shape)} and {tuple(b.shape)}"
+            f"pictures and among must be sets of pictures of one size, got {tuple(a.shape)} and "
+            f"{tuple(b.shape)}"
         )
     a, b = a.flatten(1).double(), b.flatten(1).double()
     # Without the shortcut by scalar products, which rounds a distance of zero to something else.

@@ -1,4 +1,4 @@
-r"""The step of the derivation that lowers the variance: two noises turned into one that counts and one that not.
+r"""The step of the derivation that lowers the variance: one noise that counts, and one that does not.
 
 Reaching x_t by x_{t−1} takes two independent noises, ε̄_{t−1} (all steps before) and ε_t (the last step):
 
@@ -10,8 +10,8 @@ Two independent standard normal numbers may be rotated into two others. The angl
     ε = ( α_t β̄_{t−1} ε̄_{t−1} + β_t ε_t)/β̄_t       what x_t has of both
     ω = (−β_t ε̄_{t−1} + α_t β̄_{t−1} ε_t)/β̄_t       independent of ε, and so of x_t
 
-and backwards ε_t = (β_t ε + α_t β̄_{t−1} ω)/β̄_t (the article's ω has the other sign). A model that sees x_t can
-know nothing of ω, so the part of ε_t along ω is noise in its target: the share (α_t β̄_{t−1}/β̄_t)² of the
+and backwards ε_t = (β_t ε + α_t β̄_{t−1} ω)/β̄_t (the article's ω has the other sign). A model that sees x_t
+can know nothing of ω, so the part of ε_t along ω is noise in its target: the share (α_t β̄_{t−1}/β̄_t)² of the
 variance, 98.99 % at t = 300 of 1000. Its mean is taken by hand, and ε alone remains.
 """
 

@@ -96,8 +96,8 @@ class Schedule:
         self.times = _checked_times(times, self.T)
         if (left := self.signal) > most_signal:
             raise ValueError(
-                f"the schedule does not reach noise: after its {self.T} steps {100 * left:.3g} % of the variance "
-                f"is still the picture's (at most {100 * most_signal:.3g} % is allowed; see most_signal)"
+                f"the schedule does not reach noise: after its {self.T} steps {100 * left:.3g} % of the "
+                f"variance is still the picture's (at most {100 * most_signal:.3g} % is allowed; see most_signal)"
             )
 
     @property
@@ -131,7 +131,8 @@ class Schedule:
         >>> Schedule.article(20)
         Traceback (most recent call last):
         ...
-        ValueError: T must be larger than 20: β² grows like 1000/T and would be 1 at T = 20, which leaves α² = 0
+        ValueError: T must be larger than 20: β² grows like 1000/T and would be 1 at T = 20, which
+        leaves α² = 0
         """
         t = torch.arange(1, whole("T", T, 2) + 1, dtype=torch.float64)
         square = 0.02 * t / T
@@ -165,8 +166,8 @@ class Schedule:
         if float(square.max()) * scale >= 1 - 1e-12:
             least = round(1000 * last) if rescaled else T
             raise ValueError(
-                f"T must be larger than {least}: β² grows like 1000/T and would be {last * scale:.3g} at T = {T}, "
-                f"which leaves α² = {1 - last * scale:.3g}"
+                f"T must be larger than {least}: β² grows like 1000/T and would be {last * scale:.3g} at "
+                f"T = {T}, which leaves α² = {1 - last * scale:.3g}"
             )
         return cls((1 - square * scale).sqrt(), most_signal=most_signal)
 
@@ -184,7 +185,7 @@ class Schedule:
         return cls((1 - table).sqrt(), most_signal=most_signal)
 
     def to_ho(self) -> dict[str, Tensor]:
-        """Ho's tables ``(T,)``: ``betas`` = β_t², ``alphas`` = α_t², ``alphas_cumprod`` = ᾱ_t², t = 1, ..., T.
+        """Ho's tables ``(T,)``: ``betas`` = β_t², ``alphas`` = α_t², ``alphas_cumprod`` = ᾱ_t², from t = 1.
 
         Examples
         --------

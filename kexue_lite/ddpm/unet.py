@@ -13,6 +13,7 @@ U-Net: Ronneberger, Fischer, Brox 2015; with time: Ho, Jain, Abbeel 2020; scale 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -131,7 +132,7 @@ class UNet(nn.Module):
         self.size, parts = whole("size", size), 2 ** (len(channels) - 1)
         if size % parts:
             raise ValueError(f"size must be divisible by {parts}, once for each halving, got {size}")
-        pairs = list(zip(channels[:-1], channels[1:], strict=True))
+        pairs = list(itertools.pairwise(channels))
         with undisturbed(generator):
             self.time = TimeFeatures(time, T=T)
             self.clock = nn.Sequential(nn.Linear(time, time), nn.SiLU(), nn.Linear(time, time), nn.SiLU())

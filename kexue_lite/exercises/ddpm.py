@@ -20,7 +20,8 @@ def exercise_7_1(answer: Any) -> bool:
     Examples
     --------
     >>> exercise_7_1(0.99**1000)
-    Exercise 7.1: not yet. That is ᾱ², the share of the variance; asked is ᾱ, by which the picture is multiplied.
+    Exercise 7.1: not yet. That is ᾱ², the share of the variance; asked is ᾱ, by which the
+    picture is multiplied.
     False
     """
     return judge(
@@ -47,8 +48,8 @@ def exercise_7_2(answer: Any) -> bool:
     return judge(
         "7.2", answer, 0.125, tolerance=1e-6,
         mistakes=[
-            Mistake((1.3 - 0.36 * 2) / 0.64, "Those are the squares: the picture is multiplied by ᾱ, the noise "
-                                             "by β̄."),
+            Mistake((1.3 - 0.36 * 2) / 0.64,
+                    "Those are the squares: the picture is multiplied by ᾱ, the noise by β̄."),
             Mistake((1.3 - 1.2) / 0.64, "Divide by β̄, not by its square."),
             Mistake((1.3 - 1.2) / 0.4, "β̄ is not 1 − ᾱ: it is their squares that add up to 1."),
             Mistake((1.3 - 2) / 0.8, "The picture has become fainter, too: multiply x₀ by ᾱ."),
@@ -97,8 +98,8 @@ def exercise_7_4(answer: Any) -> bool:
             Mistake(1.0, "That is what σ = β gives; the posterior's σ is smaller."),
             Mistake(sampled_variance(Schedule.article(1000), sigma="posterior"), "That is T = 1000."),
             Mistake(schedule.signal, "That is σ = 0: all noise that was taken away is missing."),
-            Mistake(math.sqrt(sampled_variance(schedule, sigma="posterior")), "That is the deviation; asked is "
-                                                                              "the variance."),
+            Mistake(math.sqrt(sampled_variance(schedule, sigma="posterior")),
+                    "That is the deviation; asked is the variance."),
         ],
         hint="`sampled_variance` has an argument for σ and takes any schedule.",
     )  # fmt: skip
@@ -168,12 +169,12 @@ def exercise_7_7(answer: Any) -> bool:
         mistakes=[
             Mistake(0.0, "So it would be without noise at the last step."),
             Mistake(math.sqrt(first), "That is the deviation; asked is the variance."),
-            Mistake(float((schedule.beta[1:] ** 2).sum()), "Noise that was added early is taken away again, all "
-                                                           "but the last."),
+            Mistake(float((schedule.beta[1:] ** 2).sum()),
+                    "Noise that was added early is taken away again, all but the last."),
             Mistake(float(schedule.beta[100] ** 2), "t = 1 is the last step of building up, not the first."),
             Mistake(2e-5, "That is T = 1000."),
         ],
-        hint="If the data are one point, the exact model at t = 1 takes away everything that is not the point.",
+        hint="If the data are one point, the exact model at t = 1 takes away all that is not the point.",
     )  # fmt: skip
 
 
@@ -196,8 +197,8 @@ def exercise_7_8(answer: Any) -> bool:
             Mistake(0.5 * bar, "That is the straight line of one cloud with the same variance."),
             Mistake((0.5 - bar) / bar, "That is the noise if it were 1 for sure; it may be −1."),
             Mistake(math.tanh(bar), "That is the best guess of x₀; asked is that of the noise."),
-            Mistake((0.5 - bar * math.tanh(0.5)) / bar, "The points stand at ±ᾱ by now, and the clouds have the "
-                                                        "variance β̄²."),
+            Mistake((0.5 - bar * math.tanh(0.5)) / bar,
+                    "The points stand at ±ᾱ by now, and the clouds have the variance β̄²."),
         ],
         hint="How probable is 1, given x = 0.5? The mean of x₀ follows, and from it the mean of ε.",
     )  # fmt: skip

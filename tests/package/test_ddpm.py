@@ -1,7 +1,9 @@
-"""The mathematics of chapter 7: schedule, tearing down, rotation, the exact sampler; each against another way."""
+"""The mathematics of chapter 7: schedule, tearing down, rotation, the exact sampler."""
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 
 import numpy as np
@@ -392,7 +394,10 @@ def test_batches_are_functions_of_the_step_and_times_are_spread() -> None:
     schedule, x = Schedule.article(50), normal(100, 2).float()
     batches = noisy_batches(x, schedule, batch_size=50, seed=3)
     later = batches(5)
-    assert all(torch.equal(a, b) for a, b in zip(later, noisy_batches(x, schedule, batch_size=50, seed=3)(5)))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(later, noisy_batches(x, schedule, batch_size=50, seed=3)(5), strict=True)
+    )
     assert torch.equal(later[1].sort().values, torch.arange(1, 51))  # as many as steps: each once
     assert not torch.equal(later[2], batches(6)[2])
     assert not torch.equal(later[2], noisy_batches(x, schedule, batch_size=50, seed=4)(5)[2])
@@ -478,12 +483,12 @@ def test_the_deterministic_sampler_converges_to_the_map_of_the_flow() -> None:
     errors = []
     for T in (200, 400, 800):
         schedule = Schedule.article(T)
-        model = lambda x, t, s=schedule: gaussian_noise(x, t, s, mean=0.3, variance=0.25)
+        model = functools.partial(gaussian_noise, schedule=schedule, mean=0.3, variance=0.25)
         x = torch.tensor([[1.7]], dtype=torch.float64)
         last = float(schedule.alpha_bar[-1]), float(schedule.beta_bar[-1])
         exact = 0.3 + 0.5 * (1.7 - last[0] * 0.3) / math.hypot(0.5 * last[0], last[1])
         errors.append(abs(float(ddim_sample(model, x, schedule)) - exact))
-    orders = [math.log2(a / b) for a, b in zip(errors, errors[1:], strict=False)]
+    orders = [math.log2(a / b) for a, b in itertools.pairwise(errors)]
     assert all(0.8 < order < 1.2 for order in orders) and errors[-1] < 5e-3
 
 

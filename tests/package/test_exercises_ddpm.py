@@ -95,7 +95,7 @@ SLIPS = [
     (6, [0.98**0.5, 0.98**5, 0.02**0.5], "alone"), (6, [0.9998**0.5, 0.9996**5, 1], "Their β"),
     (7, 0, "without noise"), (7, 0.002**0.5, "deviation"), (7, 0.2, "not the first"), (7, 2e-5, "T = 1000"),
     (7, 10.1, "all but the last"), (7, 1, "one point"),
-    (8, 0.5 * ROOT, "straight line"), (8, (0.5 - ROOT) / ROOT, "for sure"), (8, math.tanh(ROOT), "guess of x₀"),
+    (8, 0.5 * ROOT, "straight line"), (8, (0.5 - ROOT) / ROOT, "for sure"), (8, math.tanh(ROOT), "guess"),
     (8, (0.5 - ROOT * math.tanh(0.5)) / ROOT, "±ᾱ"), (8, 3, "How probable"),
 ]  # fmt: skip
 
