@@ -97,7 +97,8 @@ class Schedule:
         if (left := self.signal) > most_signal:
             raise ValueError(
                 f"the schedule does not reach noise: after its {self.T} steps {100 * left:.3g} % of the "
-                f"variance is still the picture's (at most {100 * most_signal:.3g} % is allowed; see most_signal)"
+                f"variance is still the picture's (at most {100 * most_signal:.3g} % is allowed; see "
+                "most_signal)"
             )
 
     @property
