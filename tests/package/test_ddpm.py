@@ -27,7 +27,6 @@ from kexue_lite.ddpm import (
     rotate_back,
     sample,
     sampled_variance,
-    sigma_of,
     unit_noise,
     weight_of,
 )
