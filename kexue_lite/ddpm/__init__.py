@@ -8,13 +8,14 @@
 | how is it built up? | `sample`, `p_sample`, `ddim_sample`; `Schedule.every` for fewer steps |
 | is the sampler right? | `gaussian_noise`, `sampled_variance`, `Mixture`: the best model is known |
 | with which network? | `UNet`, `Denoiser`, `NoiseModel` |
-| all of it, for pictures | `train_pictures`, `Recipe`, `PictureModel`, `level_density` |
+| all of it, for pictures | `train_pictures`, `Recipe`, `PictureModel`, `level_density`, `Clouds` |
 | is it any good? | `quality`, `nearest` |
 
 `model(x, t)` predicts the noise of unit variance (the ε_θ of Ho, Jain, Abbeel 2020); t = 1, ..., T.
 The source is Su Jianlin, article 9119 of kexue.fm (2022), whose α_t, β_t, ᾱ_t, β̄_t are used.
 """
 
+from .clouds import Clouds
 from .exact import Mixture, gaussian_noise, sampled_variance
 from .pictures import PictureModel, Recipe, TrainedPictures, level_density, train_pictures
 from .predict import Denoiser, NoiseModel, TimeFeatures
@@ -26,6 +27,7 @@ from .schedule import Schedule
 from .unet import UNet
 
 __all__ = [
+    "Clouds",
     "Denoiser",
     "Mixture",
     "Nearest",

@@ -80,7 +80,7 @@ class Attention(nn.Module):
 
 
 class UNet(nn.Module):
-    """The noise (or what `NoiseModel` says) of square pictures ``(B, H, H)`` with one channel.
+    """The noise (or what it is trained to say) of square pictures ``(B, H, H)`` with one channel.
 
     Parameters
     ----------
@@ -90,6 +90,8 @@ class UNet(nn.Module):
         Number of steps of the schedule.
     channels
         At full size, half size, ...
+    inputs
+        Pictures that are seen together: with more than one, the network takes ``(B, inputs, H, H)``.
     time
         Width of what is known of t.
     dropout
@@ -119,6 +121,7 @@ class UNet(nn.Module):
         size: int = 8,
         T: int,
         channels: Sequence[int] = (32, 64),
+        inputs: int = 1,
         time: int = 64,
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
@@ -132,11 +135,12 @@ class UNet(nn.Module):
         self.size, parts = whole("size", size), 2 ** (len(channels) - 1)
         if size % parts:
             raise ValueError(f"size must be divisible by {parts}, once for each halving, got {size}")
+        self.inputs = whole("inputs", inputs)
         pairs = list(itertools.pairwise(channels))
         with undisturbed(generator):
             self.time = TimeFeatures(time, T=T)
             self.clock = nn.Sequential(nn.Linear(time, time), nn.SiLU(), nn.Linear(time, time), nn.SiLU())
-            self.enter = nn.Conv2d(1, channels[0], 3, padding=1)
+            self.enter = nn.Conv2d(self.inputs, channels[0], 3, padding=1)
             self.down = nn.ModuleList(Block(a, a, time=time, dropout=dropout) for a, _ in pairs)
             self.halve = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairs)
             self.middle_1 = Block(channels[-1], channels[-1], time=time, dropout=dropout)
@@ -156,11 +160,15 @@ class UNet(nn.Module):
             silence(block.conv_2)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """``(B, H, H)`` and ``(B,)`` to ``(B, H, H)``."""
-        if x.ndim != 3 or tuple(x.shape[1:]) != (self.size, self.size):
-            raise ValueError(f"x must have shape (B, {self.size}, {self.size}), got {tuple(x.shape)}")
+        """``(B, H, H)`` (or ``(B, inputs, H, H)``) and ``(B,)`` to ``(B, H, H)``."""
+        size = (self.size, self.size)
+        if tuple(x.shape[1:]) != (size if self.inputs == 1 else (self.inputs, *size)):
+            wanted = f"(B, {'' if self.inputs == 1 else f'{self.inputs}, '}{self.size}, {self.size})"
+            raise ValueError(f"x must have shape {wanted}, got {tuple(x.shape)}")
+        if self.inputs == 1:
+            x = x[:, None]
         clock = self.clock(self.time(t).to(x))
-        h = self.enter(x[:, None]) + self.places[0]
+        h = self.enter(x) + self.places[0]
         left: list[Tensor] = []
         for k, (block, halve) in enumerate(zip(self.down, self.halve, strict=True), 1):
             left.append(block(h, clock))

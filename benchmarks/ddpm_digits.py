@@ -1,0 +1,169 @@
+"""Diffusion of digits (chapter 7): trained on half A, as many made as there are in A, scored against half B.
+
+The yardstick is the distance of half A, which is real, to half B, in the features of chapter 3's judge. The
+recipe was chosen inside half A, cut in two; half B was looked at when it stood. The questions:
+
+- the recipe, over the seeds;
+- the same on 225 of the pictures (less data), without the head start, and with t drawn evenly;
+- the clouds of the head start alone, without a network: a sceptic's baseline;
+- the recipe's first model with other samplers: σ = β, no noise, the deterministic one; fewer steps and more.
+
+    python -m benchmarks.ddpm_digits --seeds 0 1 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import statistics
+import time
+from typing import Any
+
+import torch
+
+import kexue_lite.ddpm.clouds as clouds
+import kexue_lite.ddpm.pictures as pictures
+import kexue_lite.ddpm.process as process
+import kexue_lite.ddpm.sampling as sampling
+import kexue_lite.ddpm.schedule as schedule
+import kexue_lite.ddpm.unet as unet
+from benchmarks import harness
+from kexue_lite.data import digits
+from kexue_lite.ddpm import PictureModel, Quality, Recipe, quality, train_pictures
+from kexue_lite.networks import judge
+
+CODE = (clouds, pictures, process, sampling, schedule, unet)
+RECIPE = "the recipe"
+CONTENDERS: dict[str, dict[str, Any]] = {
+    RECIPE: {},
+    "225 pictures": {"pictures": 225},
+    "no head start": {"recipe": dataclasses.replace(Recipe(), clouds=0)},
+    "t drawn evenly": {"recipe": dataclasses.replace(Recipe(), breadth=50.0)},
+}
+SAMPLERS: dict[str, dict[str, Any]] = {
+    "σ = β": {"sigma": "beta"},
+    "σ of the posterior": {"sigma": "posterior"},
+    "no noise, σ = 0": {"sigma": "none"},
+    "deterministic": {"sigma": "ddim"},
+    "10 steps kept": {"kept": 10},
+    "20 steps kept": {"kept": 20},
+    "80 steps kept": {"kept": 80},
+    "noise at the last step, too": {"sigma": "beta", "last_noise": True},
+    "not clipped": {"clip": False},
+}
+
+
+def contend(
+    seed: int, *, recipe: Recipe | None = None, pictures: int | None = None
+) -> tuple[PictureModel, float]:
+    """Train one contender on half A (or on its first so many pictures); the model and its seconds."""
+    A, _ = digits()
+    begin = time.perf_counter()
+    trained = train_pictures(A.images[:pictures], recipe=recipe, seed=seed)
+    return trained.model, time.perf_counter() - begin
+
+
+def score(model: PictureModel, seed: int, *, count: int = 898, **how: Any) -> tuple[Quality, float]:
+    """Make pictures and score them against half B; the quality and the seconds of making."""
+    A, B = digits()
+    begin = time.perf_counter()
+    made = model.make(count, generator=torch.Generator().manual_seed(1000 + seed), **how)
+    seconds = time.perf_counter() - begin
+    return quality(made, A.images, B.images, see=judge()), seconds
+
+
+def score_clouds(model: PictureModel, seed: int, *, count: int = 898) -> tuple[Quality, float]:
+    """The same of points drawn from the clouds of the head start, with no network and no steps."""
+    A, B = digits()
+    begin = time.perf_counter()
+    x = model.clouds.sample(count, generator=torch.Generator().manual_seed(1000 + seed))
+    made = model.pictures(x.reshape(count, *model.mean.shape))
+    seconds = time.perf_counter() - begin
+    return quality(made, A.images, B.images, see=judge()), seconds
+
+
+def row(contender: str, seed: int, found: Quality, training: float, making: float) -> dict[str, Any]:
+    """One line of the table."""
+    return {
+        "contender": contender,
+        "seed": seed,
+        "distance": round(found.distance, 3),
+        "low": round(found.low, 3),
+        "high": round(found.high, 3),
+        "times_yardstick": round(found.ratio, 2),
+        "imbalance": round(found.imbalance, 2),
+        "nearest_in_A": round(found.to_trained, 2),
+        "nearest_in_B": round(found.to_unseen, 2),
+        "seconds_training": round(training, 1),
+        "seconds_making": round(making, 1),
+    }
+
+
+def race(seeds: list[int], threads: int, contenders: list[str]) -> dict[str, Any]:
+    """All contenders over the seeds, and all samplers with the recipe's first seed."""
+    about = harness.circumstances(code=CODE, packages=("torch", "numpy", "scikit-learn"))
+    torch.set_num_threads(threads)
+    rows: list[dict[str, Any]] = []
+    samplers: list[dict[str, Any]] = []
+    yardstick = real = 0.0
+    first: tuple[PictureModel, float] | None = None
+    for name in contenders:
+        for seed in seeds if name == RECIPE else seeds[:1]:
+            model, training = contend(seed, **CONTENDERS[name])
+            found, making = score(model, seed)
+            rows.append(row(name, seed, found, training, making))
+            print(rows[-1], flush=True)
+            yardstick, real = found.yardstick, found.real_to_trained
+            if name == RECIPE and seed == seeds[0]:
+                first = (model, training)
+    if first is not None:
+        model, training = first
+        for sampler, how in {"the clouds alone": {}, **SAMPLERS}.items():
+            alone = sampler == "the clouds alone"
+            found, making = score_clouds(model, seeds[0]) if alone else score(model, seeds[0], **how)
+            samplers.append(row(sampler, seeds[0], found, training, making))
+            print(samplers[-1], flush=True)
+    own = [r for r in rows if r["contender"] == RECIPE]
+    return {
+        "title": "A small U-Net writes digits",
+        "question": "How far are 898 made digits from 899 unseen ones, in units of the distance of 898 "
+        "real ones? Intervals of 95 % from resampling; 'low' and 'high' belong to the distance.",
+        "rows": rows,
+        "samplers": samplers,
+        "summary": [
+            {
+                "contender": RECIPE,
+                "seeds": len(own),
+                "mean_times_yardstick": round(statistics.fmean(r["times_yardstick"] for r in own), 2),
+                "worst_times_yardstick": max(r["times_yardstick"] for r in own),
+                "worst_imbalance": max(r["imbalance"] for r in own),
+                "longest_training": max(r["seconds_training"] for r in own),
+                "longest_making": max(r["seconds_making"] for r in own),
+            }
+        ],
+        "yardstick": round(yardstick, 4),
+        "nearest_in_A_of_real": round(real, 3),
+        "recipe": {
+            k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(Recipe()).items()
+        },
+        "judge": judge().hash,
+        "threads": threads,
+        "seeds": seeds,
+        "command": "python -m benchmarks.ddpm_digits --seeds " + " ".join(map(str, seeds)),
+    } | about
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--contenders", nargs="+", default=list(CONTENDERS), choices=list(CONTENDERS))
+    options = parser.parse_args(arguments)
+    result = race(options.seeds, options.threads, options.contenders)
+    print(harness.markdown(result["summary"]))
+    print("stored in", harness.store("ddpm_digits", result).name)
+
+
+if __name__ == "__main__":
+    main()
