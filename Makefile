@@ -12,7 +12,7 @@ RUN := $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePrepr
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve lab run seeds judge test lint bench clean
+.PHONY: help book serve lab run seeds full judge test lint bench clean
 
 help: ## list the doors
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ seeds: $(INSTALLED) ## the stored experiments of the chapters again, three seeds
 	$(BIN)/python -m benchmarks.sentiment --seeds 0 1 2
 	$(BIN)/python -m benchmarks.sgns_race --seeds 0 1 2
 	$(BIN)/python -m benchmarks.yardsticks --seeds 0 1 2
+
+full: $(INSTALLED) ## chapter 7 on MNIST: for a GPU, downloads once (not run by the tests)
+	$(BIN)/python -m benchmarks.ddpm_mnist
 
 judge: $(INSTALLED) ## train the judge of digits anew (chapters 3, 6 and 7) and store its weights
 	$(BIN)/python -m benchmarks.digits_judge --judge

@@ -151,7 +151,7 @@ class PictureModel(nn.Module):
         return weight
 
     def measure_missing(self, x: Tensor, *, seed: int = 0, places: int = 40) -> None:
-        """Set P_t to the root mean square of x_0 − g(x_t) over these data, between places by interpolation."""
+        """Set P_t to the root mean square of x_0 − g(x_t) over these data; interpolated between places."""
         levels = (self.schedule.beta_bar[1:] / self.schedule.alpha_bar[1:]).log().numpy()
         even = np.linspace(levels[0], levels[-1], places)
         rows = np.unique(np.searchsorted(levels, even).clip(0, len(levels) - 1))

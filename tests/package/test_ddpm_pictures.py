@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import ddpm_digits, harness
-from kexue_lite.data import digits
+from benchmarks import ddpm_digits, ddpm_mnist, harness
+from kexue_lite.data import Images, digits
 from kexue_lite.ddpm import (
     Clouds,
     Mixture,
@@ -279,3 +279,15 @@ def test_the_recipe_run_short_is_on_its_way() -> None:
     model, _ = ddpm_digits.contend(0, recipe=recipe)
     found, _ = ddpm_digits.score(model, 0, count=300, kept=10)
     assert found.ratio < 40 and found.to_trained > 0.5
+
+
+def test_the_full_scale_runs_on_a_tiny_one() -> None:
+    """MNIST on a GPU was not run here: its program is, on pictures of another size and for a few steps."""
+    first, second = ddpm_mnist.halves(digits()[0])
+    large = [
+        Images(np.kron(part.images, np.ones((2, 2), np.float32)), part.labels) for part in (first, second)
+    ]
+    recipe = dataclasses.replace(ddpm_mnist.FULL, channels=(4, 4, 8), steps=3, batch_size=16, kept=2, T=50)
+    row = ddpm_mnist.run(*large, recipe=recipe, judge_steps=3)
+    assert row["low"] <= row["distance"] <= row["high"] and row["device"] == "cpu"
+    assert not (harness.RESULTS / "ddpm_mnist.json").exists(), "it was run: say so in the chapter"
