@@ -17,6 +17,7 @@ import argparse
 import dataclasses
 import statistics
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,6 +32,7 @@ from benchmarks import harness
 from kexue_lite.data import digits
 from kexue_lite.ddpm import PictureModel, Quality, Recipe, quality, train_pictures
 from kexue_lite.networks import judge
+from kexue_lite.training import Checkpoint
 
 CODE = (clouds, pictures, process, sampling, schedule, unet)
 RECIPE = "the recipe"
@@ -54,13 +56,16 @@ SAMPLERS: dict[str, dict[str, Any]] = {
 
 
 def contend(
-    seed: int, *, recipe: Recipe | None = None, pictures: int | None = None
+    seed: int, *, recipe: Recipe | None = None, pictures: int | None = None, keep: Path | None = None
 ) -> tuple[PictureModel, float]:
-    """Train one contender on half A (or on its first so many pictures); the model and its seconds."""
+    """Train one contender on half A (or on its first so many pictures); the model and its seconds.
+
+    With `keep`, a file: a run that was killed is taken up from there, and one that was finished is read.
+    """
     A, _ = digits()
-    begin = time.perf_counter()
-    trained = train_pictures(A.images[:pictures], recipe=recipe, seed=seed)
-    return trained.model, time.perf_counter() - begin
+    checkpoint = None if keep is None else Checkpoint(keep, every=100)
+    trained = train_pictures(A.images[:pictures], recipe=recipe, seed=seed, checkpoint=checkpoint)
+    return trained.model, trained.run.records[-1]["seconds"]
 
 
 def score(model: PictureModel, seed: int, *, count: int = 898, **how: Any) -> tuple[Quality, float]:
@@ -99,7 +104,7 @@ def row(contender: str, seed: int, found: Quality, training: float, making: floa
     }
 
 
-def race(seeds: list[int], threads: int, contenders: list[str]) -> dict[str, Any]:
+def race(seeds: list[int], threads: int, contenders: list[str], keep: Path | None = None) -> dict[str, Any]:
     """All contenders over the seeds, and all samplers with the recipe's first seed."""
     about = harness.circumstances(code=CODE, packages=("torch", "numpy", "scikit-learn"))
     torch.set_num_threads(threads)
@@ -109,7 +114,8 @@ def race(seeds: list[int], threads: int, contenders: list[str]) -> dict[str, Any
     first: tuple[PictureModel, float] | None = None
     for name in contenders:
         for seed in seeds if name == RECIPE else seeds[:1]:
-            model, training = contend(seed, **CONTENDERS[name])
+            file = keep and keep / f"{name.replace(' ', '-')}-{seed}.pt"
+            model, training = contend(seed, keep=file, **CONTENDERS[name])
             found, making = score(model, seed)
             rows.append(row(name, seed, found, training, making))
             print(rows[-1], flush=True)
@@ -159,8 +165,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--contenders", nargs="+", default=list(CONTENDERS), choices=list(CONTENDERS))
+    parser.add_argument("--keep", type=Path, help="a folder for checkpoints: what was cut is taken up again")
     options = parser.parse_args(arguments)
-    result = race(options.seeds, options.threads, options.contenders)
+    if options.keep:
+        options.keep.mkdir(parents=True, exist_ok=True)
+    result = race(options.seeds, options.threads, options.contenders, options.keep)
     print(harness.markdown(result["summary"]))
     print("stored in", harness.store("ddpm_digits", result).name)
 
