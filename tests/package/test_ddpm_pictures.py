@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import ddpm_digits, ddpm_mnist, harness
+from benchmarks import ddpm_digits, ddpm_mnist, harness, unet_race
 from kexue_lite.data import Images, digits
 from kexue_lite.ddpm import (
     Clouds,
@@ -291,3 +291,10 @@ def test_the_full_scale_runs_on_a_tiny_one() -> None:
     row = ddpm_mnist.run(*large, recipe=recipe, judge_steps=3)
     assert row["low"] <= row["distance"] <= row["high"] and row["device"] == "cpu"
     assert not (harness.RESULTS / "ddpm_mnist.json").exists(), "it was run: say so in the chapter"
+
+
+def test_a_step_of_the_unet_costs_no_more_than_that_of_diffusers() -> None:
+    result = json.loads((harness.RESULTS / "unet_race.json").read_text(encoding="utf-8"))
+    assert result["code"] == harness.fingerprint(unet_race.CODE), "run python -m benchmarks.unet_race"
+    (row,) = result["rows"]
+    assert row["parameters_ours"] >= row["parameters_theirs"] and row["theirs_over_ours"] >= 1
