@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import statistics
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +38,14 @@ from kexue_lite.training import Checkpoint
 
 CODE = (clouds, pictures, process, sampling, schedule, unet)
 RECIPE = "the recipe"
+CLOUDS = "the clouds alone"
 CONTENDERS: dict[str, dict[str, Any]] = {
     RECIPE: {},
     "225 pictures": {"pictures": 225},
     "no head start": {"recipe": dataclasses.replace(Recipe(), clouds=0)},
     "t drawn evenly": {"recipe": dataclasses.replace(Recipe(), breadth=50.0)},
 }
+OTHERS = [name for name in CONTENDERS if name != RECIPE]
 SAMPLERS: dict[str, dict[str, Any]] = {
     "σ = β": {"sigma": "beta"},
     "σ of the posterior": {"sigma": "posterior"},
@@ -104,38 +108,59 @@ def row(contender: str, seed: int, found: Quality, training: float, making: floa
     }
 
 
-def race(seeds: list[int], threads: int, contenders: list[str], keep: Path | None = None) -> dict[str, Any]:
-    """All contenders over the seeds, and all samplers with the recipe's first seed."""
+def race(
+    seeds: list[int], threads: int, contenders: list[str], keep: Path | None = None
+) -> Iterator[dict[str, Any]]:
+    """The recipe over the seeds; then other samplers of its first model; then the other contenders.
+
+    The result so far is yielded after each of the three, so that a run that is cut has something to show. With
+    `keep`, a folder, what was trained and scored before, by the same code, is read from there.
+    """
     about = harness.circumstances(code=CODE, packages=("torch", "numpy", "scikit-learn"))
     torch.set_num_threads(threads)
     rows: list[dict[str, Any]] = []
     samplers: list[dict[str, Any]] = []
-    yardstick = real = 0.0
-    first: tuple[PictureModel, float] | None = None
+    done = keep and keep / f"rows-{about['code']}.json"
+    known: dict[str, Any] = json.loads(done.read_text(encoding="utf-8")) if done and done.exists() else {}
+
+    def line(contender: str, seed: int, model: str, how: dict[str, Any] | None = None) -> dict[str, Any]:
+        key = f"{contender}, seed {seed}"
+        if key not in known:
+            file = keep and keep / f"{about['code']}-{model.replace(' ', '-')}-{seed}.pt"
+            trained, training = contend(seed, keep=file, **CONTENDERS[model])
+            if contender == CLOUDS:
+                found, making = score_clouds(trained, seed)
+            else:
+                found, making = score(trained, seed, **(how or {}))
+            known[key] = row(contender, seed, found, training, making)
+            if done:
+                done.write_text(json.dumps(known), encoding="utf-8")
+        print(known[key], flush=True)
+        return known[key]
+
+    for seed in seeds:
+        rows.append(line(RECIPE, seed, RECIPE))
+    yield _result(rows, samplers, threads, seeds) | about
+    for sampler, how in {CLOUDS: {}, **SAMPLERS}.items():
+        samplers.append(line(sampler, seeds[0], RECIPE, how))
+    yield _result(rows, samplers, threads, seeds) | about
     for name in contenders:
-        for seed in seeds if name == RECIPE else seeds[:1]:
-            file = keep and keep / f"{name.replace(' ', '-')}-{seed}.pt"
-            model, training = contend(seed, keep=file, **CONTENDERS[name])
-            found, making = score(model, seed)
-            rows.append(row(name, seed, found, training, making))
-            print(rows[-1], flush=True)
-            yardstick, real = found.yardstick, found.real_to_trained
-            if name == RECIPE and seed == seeds[0]:
-                first = (model, training)
-    if first is not None:
-        model, training = first
-        for sampler, how in {"the clouds alone": {}, **SAMPLERS}.items():
-            alone = sampler == "the clouds alone"
-            found, making = score_clouds(model, seeds[0]) if alone else score(model, seeds[0], **how)
-            samplers.append(row(sampler, seeds[0], found, training, making))
-            print(samplers[-1], flush=True)
+        rows.append(line(name, seeds[0], name))
+        yield _result(rows, samplers, threads, seeds) | about
+
+
+def _result(
+    rows: list[dict[str, Any]], samplers: list[dict[str, Any]], threads: int, seeds: list[int]
+) -> dict[str, Any]:
+    A, B = digits()
+    real = quality(A.images, A.images, B.images, see=judge(), resamples=20)
     own = [r for r in rows if r["contender"] == RECIPE]
     return {
         "title": "A small U-Net writes digits",
         "question": "How far are 898 made digits from 899 unseen ones, in units of the distance of 898 "
         "real ones? Intervals of 95 % from resampling; 'low' and 'high' belong to the distance.",
-        "rows": rows,
-        "samplers": samplers,
+        "rows": list(rows),
+        "samplers": list(samplers),
         "summary": [
             {
                 "contender": RECIPE,
@@ -147,8 +172,8 @@ def race(seeds: list[int], threads: int, contenders: list[str], keep: Path | Non
                 "longest_making": max(r["seconds_making"] for r in own),
             }
         ],
-        "yardstick": round(yardstick, 4),
-        "nearest_in_A_of_real": round(real, 3),
+        "yardstick": round(real.yardstick, 4),
+        "nearest_in_A_of_real": round(real.real_to_trained, 3),
         "recipe": {
             k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(Recipe()).items()
         },
@@ -156,7 +181,7 @@ def race(seeds: list[int], threads: int, contenders: list[str], keep: Path | Non
         "threads": threads,
         "seeds": seeds,
         "command": "python -m benchmarks.ddpm_digits --seeds " + " ".join(map(str, seeds)),
-    } | about
+    }
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -164,14 +189,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--contenders", nargs="+", default=list(CONTENDERS), choices=list(CONTENDERS))
+    parser.add_argument("--contenders", nargs="+", default=OTHERS, choices=OTHERS)
     parser.add_argument("--keep", type=Path, help="a folder for checkpoints: what was cut is taken up again")
     options = parser.parse_args(arguments)
     if options.keep:
         options.keep.mkdir(parents=True, exist_ok=True)
-    result = race(options.seeds, options.threads, options.contenders, options.keep)
-    print(harness.markdown(result["summary"]))
-    print("stored in", harness.store("ddpm_digits", result).name)
+    for result in race(options.seeds, options.threads, options.contenders, options.keep):
+        print(harness.markdown(result["summary"]))
+        print("stored in", harness.store("ddpm_digits", result).name, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """A training step of chapter 7's U-Net and of `diffusers`' UNet2DModel of about equal parameters, in turns.
 
-Both see batches of 28×28 pictures, in three sizes, attention at the smallest; forward, backward and
-AdamW. The widths are chosen so that ours has at least as many parameters. `diffusers` is no requirement of the book:
+Both see batches of 28×28 pictures, in three sizes, attention at the smallest; a step is forward, backward and
+AdamW. The widths are chosen so that ours has at least as many parameters.
+`diffusers` is no requirement of the book:
 
     pip install --target somewhere diffusers==0.42.1
     PYTHONPATH=somewhere python -m benchmarks.unet_race
