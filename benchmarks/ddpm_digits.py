@@ -113,13 +113,13 @@ def race(
 ) -> Iterator[dict[str, Any]]:
     """The recipe over the seeds; then other samplers of its first model; then the other contenders.
 
-    The result so far is yielded after each of the three, so that a run that is cut has something to show. With
-    `keep`, a folder, what was trained and scored before, by the same code, is read from there.
+    The result so far is yielded after each part, so that a run that is cut has something to show. With `keep`, a folder, what was trained and scored before, by the same code, is read from there.
     """
     about = harness.circumstances(code=CODE, packages=("torch", "numpy", "scikit-learn"))
     torch.set_num_threads(threads)
     rows: list[dict[str, Any]] = []
     samplers: list[dict[str, Any]] = []
+    models: dict[tuple[str, int], tuple[PictureModel, float]] = {}
     done = keep and keep / f"rows-{about['code']}.json"
     known: dict[str, Any] = json.loads(done.read_text(encoding="utf-8")) if done and done.exists() else {}
 
@@ -127,7 +127,9 @@ def race(
         key = f"{contender}, seed {seed}"
         if key not in known:
             file = keep and keep / f"{about['code']}-{model.replace(' ', '-')}-{seed}.pt"
-            trained, training = contend(seed, keep=file, **CONTENDERS[model])
+            if (model, seed) not in models:
+                models[model, seed] = contend(seed, keep=file, **CONTENDERS[model])
+            trained, training = models[model, seed]
             if contender == CLOUDS:
                 found, making = score_clouds(trained, seed)
             else:
