@@ -113,8 +113,8 @@ def race(
 ) -> Iterator[dict[str, Any]]:
     """The recipe over the seeds; then other samplers of its first model; then the other contenders.
 
-    The result so far is yielded after each part, so that a run that is cut has something to show. With `keep`,
-    a folder, what was trained and scored before, by the same code, is read from there.
+    The result so far is yielded after each part, so that a run that is cut has something to show. With
+    `keep`, a folder, what was trained and scored before, by the same code, is read from there.
     """
     about = harness.circumstances(code=CODE, packages=("torch", "numpy", "scikit-learn"))
     torch.set_num_threads(threads)
