@@ -32,13 +32,14 @@ import kexue_lite.ddpm.schedule as schedule
 import kexue_lite.ddpm.unet as unet
 from benchmarks import harness
 from kexue_lite.data import digits
-from kexue_lite.ddpm import PictureModel, Quality, Recipe, quality, train_pictures
+from kexue_lite.ddpm import PictureModel, Quality, Recipe, TrainedPictures, quality, train_pictures
 from kexue_lite.networks import judge
 from kexue_lite.training import Checkpoint
 
 CODE = (clouds, pictures, process, sampling, schedule, unet)
 RECIPE = "the recipe"
 CLOUDS = "the clouds alone"
+OPENING = 30  # steps
 CONTENDERS: dict[str, dict[str, Any]] = {
     RECIPE: {},
     "225 pictures": {"pictures": 225},
@@ -61,15 +62,19 @@ SAMPLERS: dict[str, dict[str, Any]] = {
 
 def contend(
     seed: int, *, recipe: Recipe | None = None, pictures: int | None = None, keep: Path | None = None
-) -> tuple[PictureModel, float]:
-    """Train one contender on half A (or on its first so many pictures); the model and its seconds.
+) -> TrainedPictures:
+    """Train one contender on half A (or on its first so many pictures).
 
     With `keep`, a file: a run that was killed is taken up from there, and one that was finished is read.
     """
     A, _ = digits()
     checkpoint = None if keep is None else Checkpoint(keep, every=100)
-    trained = train_pictures(A.images[:pictures], recipe=recipe, seed=seed, checkpoint=checkpoint)
-    return trained.model, trained.run.records[-1]["seconds"]
+    return train_pictures(A.images[:pictures], recipe=recipe, seed=seed, checkpoint=checkpoint)
+
+
+def opening(trained: TrainedPictures) -> float:
+    """Mean loss of the first `OPENING` steps: what a test compares when it runs a seed again, cheaply."""
+    return statistics.fmean(record["loss"] for record in trained.run.records[:OPENING])
 
 
 def score(model: PictureModel, seed: int, *, count: int = 898, **how: Any) -> tuple[Quality, float]:
@@ -120,7 +125,7 @@ def race(
     torch.set_num_threads(threads)
     rows: list[dict[str, Any]] = []
     samplers: list[dict[str, Any]] = []
-    models: dict[tuple[str, int], tuple[PictureModel, float]] = {}
+    models: dict[tuple[str, int], TrainedPictures] = {}
     done = keep and keep / f"rows-{about['code']}.json"
     known: dict[str, Any] = json.loads(done.read_text(encoding="utf-8")) if done and done.exists() else {}
 
@@ -130,12 +135,14 @@ def race(
             file = keep and keep / f"{about['code']}-{model.replace(' ', '-')}-{seed}.pt"
             if (model, seed) not in models:
                 models[model, seed] = contend(seed, keep=file, **CONTENDERS[model])
-            trained, training = models[model, seed]
+            trained = models[model, seed]
             if contender == CLOUDS:
-                found, making = score_clouds(trained, seed)
+                found, making = score_clouds(trained.model, seed)
             else:
-                found, making = score(trained, seed, **(how or {}))
+                found, making = score(trained.model, seed, **(how or {}))
+            training = trained.run.records[-1]["seconds"]
             known[key] = row(contender, seed, found, training, making)
+            known[key]["opening_loss"] = round(opening(trained), 5)
             if done:
                 done.write_text(json.dumps(known), encoding="utf-8")
         print(known[key], flush=True)
