@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import statistics
 import time
 from collections.abc import Iterator
@@ -105,7 +106,7 @@ def row(contender: str, seed: int, found: Quality, training: float, making: floa
         "low": round(found.low, 3),
         "high": round(found.high, 3),
         "times_yardstick": round(found.ratio, 2),
-        "imbalance": round(found.imbalance, 2),
+        "imbalance": round(found.imbalance, 2) if math.isfinite(found.imbalance) else "a class is missing",
         "nearest_in_A": round(found.to_trained, 2),
         "nearest_in_B": round(found.to_unseen, 2),
         "seconds_training": round(training, 1),

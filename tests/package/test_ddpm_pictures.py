@@ -275,7 +275,7 @@ def test_the_numbers_to_meet() -> None:
 
 
 def test_one_seed_begins_as_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The seed is picked by the hash of the code; its first steps are run again, as part of the whole road."""
+    """The seed is picked by the hash of the code; its first steps are run again, as part of the whole."""
     result = stored()
     seed = result["seeds"][int(result["code"], 16) % len(result["seeds"])]
     own = (r for r in result["rows"] if r["contender"] == ddpm_digits.RECIPE)
