@@ -4,7 +4,7 @@ The yardstick is the distance of half A, which is real, to half B, in the featur
 recipe was chosen inside half A, cut in two; half B was looked at when it stood. The questions:
 
 - the recipe, over the seeds;
-- the same on 225 of the pictures (less data), without the head start, and with t drawn evenly;
+- the same on 225 of the pictures (less data), and without the head start;
 - the clouds of the head start alone, without a network: a sceptic's baseline;
 - the recipe's first model with other samplers: σ = β, no noise, the deterministic one; fewer steps and more.
 
@@ -45,7 +45,6 @@ CONTENDERS: dict[str, dict[str, Any]] = {
     RECIPE: {},
     "225 pictures": {"pictures": 225},
     "no head start": {"recipe": dataclasses.replace(Recipe(), clouds=0)},
-    "t drawn evenly": {"recipe": dataclasses.replace(Recipe(), breadth=50.0)},
 }
 OTHERS = [name for name in CONTENDERS if name != RECIPE]
 SAMPLERS: dict[str, dict[str, Any]] = {
