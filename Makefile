@@ -41,11 +41,12 @@ lint: $(INSTALLED)
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy --no-error-summary
 
-seeds: $(INSTALLED) ## the stored experiments of the chapters again, three seeds each (about 10 minutes)
+seeds: $(INSTALLED) ## the stored experiments of the chapters again, three seeds each (about 15 minutes)
 	$(BIN)/python -m benchmarks.digits_judge --seeds 0 1 2 3 4
 	$(BIN)/python -m benchmarks.sentiment --seeds 0 1 2
 	$(BIN)/python -m benchmarks.sgns_race --seeds 0 1 2
 	$(BIN)/python -m benchmarks.yardsticks --seeds 0 1 2
+	$(BIN)/python -m benchmarks.ddpm_digits --seeds 0 1 2
 
 full: $(INSTALLED) ## chapter 7 on MNIST: for a GPU, downloads once (not run by the tests)
 	$(BIN)/python -m benchmarks.ddpm_mnist
