@@ -264,7 +264,7 @@ def test_the_stored_results_are_those_of_this_code_and_judge() -> None:
     assert line["worst_times_yardstick"] == max(r["times_yardstick"] for r in own)
     for r in [*result["rows"], *result["samplers"]]:
         assert r["low"] <= r["distance"] <= r["high"]
-        assert r["times_yardstick"] == pytest.approx(r["distance"] / result["yardstick"], abs=0.02)
+        assert r["times_yardstick"] == pytest.approx(r["distance"] / result["yardstick"], rel=0.01)
 
 
 def test_the_numbers_to_meet() -> None:
