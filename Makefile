@@ -12,7 +12,7 @@ RUN := $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePrepr
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve lab run seeds judge test lint bench clean
+.PHONY: help book serve lab run seeds full judge test lint bench clean
 
 help: ## list the doors
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,11 +41,17 @@ lint: $(INSTALLED)
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy --no-error-summary
 
-seeds: $(INSTALLED) ## the stored experiments of the chapters again, three seeds each (about 10 minutes)
+seeds: $(INSTALLED) ## the stored experiments of the chapters again, three seeds or more each (about 40 minutes)
 	$(BIN)/python -m benchmarks.digits_judge --seeds 0 1 2 3 4
 	$(BIN)/python -m benchmarks.sentiment --seeds 0 1 2
 	$(BIN)/python -m benchmarks.sgns_race --seeds 0 1 2
 	$(BIN)/python -m benchmarks.yardsticks --seeds 0 1 2
+	$(BIN)/python -m benchmarks.ogan_digits --seeds 0 1 2 3 4
+	$(BIN)/python -m benchmarks.ddpm_digits --seeds 0 1 2
+
+full: $(INSTALLED) ## chapters 6 and 7 on MNIST, for a GPU: downloads once (not run by the tests)
+	$(BIN)/python -m benchmarks.ogan_mnist --seeds 0 1 2
+	$(BIN)/python -m benchmarks.ddpm_mnist
 
 judge: $(INSTALLED) ## train the judge of digits anew (chapters 3, 6 and 7) and store its weights
 	$(BIN)/python -m benchmarks.digits_judge --judge

@@ -13,10 +13,10 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 from the_book import ROOT, Built
 
-from kexue_lite import claims, classifiers, embeddings, extrema, gradients, networks
+from kexue_lite import claims, classifiers, ddpm, embeddings, extrema, gradients, networks, ogan
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-ROOMS = (extrema, classifiers, networks, embeddings, gradients)
+ROOMS = (extrema, classifiers, networks, embeddings, gradients, ogan, ddpm)
 
 
 @cache

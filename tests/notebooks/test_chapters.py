@@ -33,6 +33,8 @@ def test_there_are_chapters() -> None:
         "03_networks",
         "04_svd_word2vec",
         "05_gradients",
+        "06_ogan",
+        "07_ddpm",
     ]
 
 

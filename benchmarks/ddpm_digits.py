@@ -1,0 +1,213 @@
+"""Diffusion of digits (chapter 7): trained on half A, as many made as there are in A, scored against half B.
+
+The yardstick is the distance of half A, which is real, to half B, in the features of chapter 3's judge. The
+recipe was chosen inside half A, cut in two; half B was looked at when it stood. The questions:
+
+- the recipe, over the seeds;
+- the same on 225 of the pictures (less data), and without the head start;
+- the clouds of the head start alone, without a network: a sceptic's baseline;
+- the recipe's first model with other samplers: σ = β, no noise, the deterministic one; fewer steps and more.
+
+    python -m benchmarks.ddpm_digits --seeds 0 1 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import kexue_lite.ddpm.clouds as clouds
+import kexue_lite.ddpm.pictures as pictures
+import kexue_lite.ddpm.process as process
+import kexue_lite.ddpm.sampling as sampling
+import kexue_lite.ddpm.schedule as schedule
+import kexue_lite.ddpm.unet as unet
+from benchmarks import harness
+from kexue_lite.data import digits
+from kexue_lite.ddpm import PictureModel, Quality, Recipe, TrainedPictures, quality, train_pictures
+from kexue_lite.networks import judge
+from kexue_lite.training import Checkpoint
+
+CODE = (clouds, pictures, process, sampling, schedule, unet)
+RECIPE = "the recipe"
+CLOUDS = "the clouds alone"
+OPENING = 30  # steps
+CONTENDERS: dict[str, dict[str, Any]] = {
+    RECIPE: {},
+    "225 pictures": {"pictures": 225},
+    "no head start": {"recipe": dataclasses.replace(Recipe(), clouds=0)},
+}
+OTHERS = [name for name in CONTENDERS if name != RECIPE]
+SAMPLERS: dict[str, dict[str, Any]] = {
+    "σ = β": {"sigma": "beta"},
+    "σ of the posterior": {"sigma": "posterior"},
+    "no noise, σ = 0": {"sigma": "none"},
+    "deterministic": {"sigma": "ddim"},
+    "10 steps kept": {"kept": 10},
+    "20 steps kept": {"kept": 20},
+    "80 steps kept": {"kept": 80},
+    "noise at the last step, too": {"sigma": "beta", "last_noise": True},
+    "not clipped": {"clip": False},
+}
+
+
+def contend(
+    seed: int, *, recipe: Recipe | None = None, pictures: int | None = None, keep: Path | None = None
+) -> TrainedPictures:
+    """Train one contender on half A (or on its first so many pictures).
+
+    With `keep`, a file: a run that was killed is taken up from there, and one that was finished is read.
+    """
+    A, _ = digits()
+    checkpoint = None if keep is None else Checkpoint(keep, every=100)
+    return train_pictures(A.images[:pictures], recipe=recipe, seed=seed, checkpoint=checkpoint)
+
+
+def opening(trained: TrainedPictures) -> float:
+    """Mean loss of the first `OPENING` steps: what a test compares when it runs a seed again, cheaply."""
+    return statistics.fmean(record["loss"] for record in trained.run.records[:OPENING])
+
+
+def score(model: PictureModel, seed: int, *, count: int = 898, **how: Any) -> tuple[Quality, float]:
+    """Make pictures and score them against half B; the quality and the seconds of making."""
+    A, B = digits()
+    begin = time.perf_counter()
+    made = model.make(count, generator=torch.Generator().manual_seed(1000 + seed), **how)
+    seconds = time.perf_counter() - begin
+    return quality(made, A.images, B.images, see=judge()), seconds
+
+
+def score_clouds(model: PictureModel, seed: int, *, count: int = 898) -> tuple[Quality, float]:
+    """The same of points drawn from the clouds of the head start, with no network and no steps."""
+    A, B = digits()
+    begin = time.perf_counter()
+    x = model.clouds.sample(count, generator=torch.Generator().manual_seed(1000 + seed))
+    made = model.pictures(x.reshape(count, *model.mean.shape))
+    seconds = time.perf_counter() - begin
+    return quality(made, A.images, B.images, see=judge()), seconds
+
+
+def row(contender: str, seed: int, found: Quality, training: float, making: float) -> dict[str, Any]:
+    """One line of the table."""
+    return {
+        "contender": contender,
+        "seed": seed,
+        "distance": round(found.distance, 3),
+        "low": round(found.low, 3),
+        "high": round(found.high, 3),
+        "times_yardstick": round(found.ratio, 2),
+        "imbalance": round(found.imbalance, 2) if math.isfinite(found.imbalance) else "a class is missing",
+        "nearest_in_A": round(found.to_trained, 2),
+        "nearest_in_B": round(found.to_unseen, 2),
+        "seconds_training": round(training, 1),
+        "seconds_making": round(making, 1),
+    }
+
+
+def race(
+    seeds: list[int], threads: int, contenders: list[str], keep: Path | None = None
+) -> Iterator[dict[str, Any]]:
+    """The recipe over the seeds; then other samplers of its first model; then the other contenders.
+
+    The result so far is yielded after each part, so that a run that is cut has something to show. With
+    `keep`, a folder, what was trained and scored before, by the same code, is read from there.
+    """
+    about = harness.circumstances(code=CODE, packages=("torch", "numpy", "scikit-learn"))
+    torch.set_num_threads(threads)
+    rows: list[dict[str, Any]] = []
+    samplers: list[dict[str, Any]] = []
+    models: dict[tuple[str, int], TrainedPictures] = {}
+    done = keep and keep / f"rows-{about['code']}.json"
+    known: dict[str, Any] = json.loads(done.read_text(encoding="utf-8")) if done and done.exists() else {}
+
+    def line(contender: str, seed: int, model: str, how: dict[str, Any] | None = None) -> dict[str, Any]:
+        key = f"{contender}, seed {seed}"
+        if key not in known:
+            file = keep and keep / f"{about['code']}-{model.replace(' ', '-')}-{seed}.pt"
+            if (model, seed) not in models:
+                models[model, seed] = contend(seed, keep=file, **CONTENDERS[model])
+            trained = models[model, seed]
+            if contender == CLOUDS:
+                found, making = score_clouds(trained.model, seed)
+            else:
+                found, making = score(trained.model, seed, **(how or {}))
+            training = trained.run.records[-1]["seconds"]
+            known[key] = row(contender, seed, found, training, making)
+            known[key]["opening_loss"] = round(opening(trained), 5)
+            if done:
+                done.write_text(json.dumps(known), encoding="utf-8")
+        print(known[key], flush=True)
+        return known[key]
+
+    for seed in seeds:
+        rows.append(line(RECIPE, seed, RECIPE))
+    yield _result(rows, samplers, threads, seeds) | about
+    for sampler, how in {CLOUDS: {}, **SAMPLERS}.items():
+        samplers.append(line(sampler, seeds[0], RECIPE, how))
+    yield _result(rows, samplers, threads, seeds) | about
+    for name in contenders:
+        rows.append(line(name, seeds[0], name))
+        yield _result(rows, samplers, threads, seeds) | about
+
+
+def _result(
+    rows: list[dict[str, Any]], samplers: list[dict[str, Any]], threads: int, seeds: list[int]
+) -> dict[str, Any]:
+    A, B = digits()
+    real = quality(A.images, A.images, B.images, see=judge(), resamples=20)
+    own = [r for r in rows if r["contender"] == RECIPE]
+    return {
+        "title": "A small U-Net writes digits",
+        "question": "How far are 898 made digits from 899 unseen ones, in units of the distance of 898 "
+        "real ones? Intervals of 95 % from resampling; 'low' and 'high' belong to the distance.",
+        "rows": list(rows),
+        "samplers": list(samplers),
+        "summary": [
+            {
+                "contender": RECIPE,
+                "seeds": len(own),
+                "mean_times_yardstick": round(statistics.fmean(r["times_yardstick"] for r in own), 2),
+                "worst_times_yardstick": max(r["times_yardstick"] for r in own),
+                "worst_imbalance": max(r["imbalance"] for r in own),
+                "longest_training": max(r["seconds_training"] for r in own),
+                "longest_making": max(r["seconds_making"] for r in own),
+            }
+        ],
+        "yardstick": round(real.yardstick, 4),
+        "nearest_in_A_of_real": round(real.real_to_trained, 3),
+        "recipe": {
+            k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(Recipe()).items()
+        },
+        "judge": judge().hash,
+        "threads": threads,
+        "seeds": seeds,
+        "command": "python -m benchmarks.ddpm_digits --seeds " + " ".join(map(str, seeds)),
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--contenders", nargs="+", default=OTHERS, choices=OTHERS)
+    parser.add_argument("--keep", type=Path, help="a folder for checkpoints: what was cut is taken up again")
+    options = parser.parse_args(arguments)
+    if options.keep:
+        options.keep.mkdir(parents=True, exist_ok=True)
+    for result in race(options.seeds, options.threads, options.contenders, options.keep):
+        print(harness.markdown(result["summary"]))
+        print("stored in", harness.store("ddpm_digits", result).name, flush=True)
+
+
+if __name__ == "__main__":
+    main()

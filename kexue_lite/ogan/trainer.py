@@ -1,0 +1,334 @@
+r"""Train an O-GAN with the loop of the house: one loss and one optimiser, or the twin with two (section 6.4).
+
+A step draws pictures x and codes z ~ N(0, I), both as pure functions of the step's number, and goes down the
+joint loss of `losses`. Both networks have one Adam with two rates; the rates rise over the first steps, stay,
+and go to zero over the second half of the run, and what is kept is the moving average of the weights: a GAN
+circles around its equilibrium, and the middle of a circle is a better place than any of its points.
+
+The twin has two losses and two optimisers, which `train` steps in turn, E first. G then meets an E that has
+already moved: at one and the same point the gradients of the two forms are equal, their paths are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from kexue_lite.arguments import real, whole
+from kexue_lite.networks.digits import checked_images
+from kexue_lite.ogan.decomposition import LEAST
+from kexue_lite.ogan.losses import MATCHES, encoder_loss, generator_loss, joint_loss, match_loss
+from kexue_lite.ogan.nets import OGAN
+from kexue_lite.ogan.warps import draw_warps, warp
+from kexue_lite.training import Checkpoint, generator_for, minibatches, train
+
+_APART = 2**32  # weights, order and codes draw from seeds of their own
+M = TypeVar("M", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a training of an O-GAN is made of; the defaults are those of the 8×8 digits at `reader` scale.
+
+    Attributes
+    ----------
+    code_size
+        n.
+    hidden, channels
+        Of `OGAN`.
+    match, weight, generator_weight, penalty
+        What ties E(G(z)) to z, E's λ₂, G's λ₂ (that of E if None), and λ₁: see `losses`. ``match="none"`` is
+        the plain GAN.
+    steps, batch_size
+        Length of training, pictures of a step (about: an epoch is cut evenly).
+    rate, encoder_rate
+        Largest learning rates of G and of E.
+    average
+        Decay of the moving average of the weights.
+    distort
+        How much real and generated pictures are displaced before E sees them: `draw_warps`; 0 for not at all.
+    lesson
+        Steps that E goes on to learn alone when the two are done, G standing still; see `last_lesson`.
+    twin
+        Two losses and two optimisers in the place of one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is out of range or `match` is unknown.
+
+    Examples
+    --------
+    >>> Recipe(match="none").weight
+    1.2
+    >>> Recipe(code_size=2)
+    Traceback (most recent call last):
+    ...
+    ValueError: code_size must be a whole number of at least 3, got 2
+    """
+
+    code_size: int = 16
+    hidden: tuple[int, ...] = (256, 256)
+    channels: tuple[int, ...] = ()
+    match: str = "pearson"
+    weight: float = 1.2
+    generator_weight: float | None = None
+    penalty: float = 0.01
+    steps: int = 3000
+    batch_size: int = 64
+    rate: float = 5e-4
+    encoder_rate: float = 5e-4
+    average: float = 0.998
+    distort: float = 0.3
+    lesson: int = 1500
+    twin: bool = False
+
+    def __post_init__(self) -> None:
+        whole("code_size", self.code_size, LEAST)
+        if self.match not in MATCHES:
+            raise ValueError(f"match must be one of {', '.join(MATCHES)}; got {self.match!r}")
+        real("weight", self.weight, least=0), real("penalty", self.penalty, least=0)
+        real("distort", self.distort, least=0)
+        if self.generator_weight is not None:
+            real("generator_weight", self.generator_weight, least=0)
+        whole("lesson", self.lesson, 0)
+        whole("steps", self.steps), whole("batch_size", self.batch_size, 2)  # batch norm needs two
+        for name in ("rate", "encoder_rate"):
+            if real(name, getattr(self, name)) <= 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if not 0 < real("average", self.average) < 1:
+            raise ValueError(f"average must lie between 0 and 1 (both excluded), got {self.average}")
+
+
+# What the search on two halves of half A found best for a plain GAN, and what is used on the 25 spots.
+PLAIN = Recipe(match="none")
+GRID = Recipe(
+    code_size=8,
+    weight=0.3,
+    penalty=4.0,
+    steps=2500,
+    distort=0.0,
+    batch_size=128,
+    rate=1e-3,
+    encoder_rate=3e-3,
+    average=0.99,
+    lesson=0,
+)
+
+
+def joint_step(
+    model: nn.Module, x: Tensor, z: Tensor, maps: Tensor | None = None, *, recipe: Recipe
+) -> Tensor:
+    """The one loss of a batch, ``(B,)``: `joint_loss` of the model's two networks.
+
+    `x` are pictures that are displaced already; `maps` ``(B, 2, 3)`` displace the generated ones.
+    """
+    ogan = cast(OGAN, model)
+    return joint_loss(
+        ogan.encode,
+        x,
+        _shown(ogan, z, maps),
+        z,
+        weight=recipe.weight,
+        penalty=recipe.penalty,
+        match=recipe.match,
+        generator_weight=recipe.generator_weight,
+    )
+
+
+def separate_steps(recipe: Recipe) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+    """The two losses of a batch, E's and G's, as functions ``(model, x, z, maps) -> (B,)``."""
+
+    def of_encoder(model: nn.Module, x: Tensor, z: Tensor, maps: Tensor | None = None) -> Tensor:
+        ogan = cast(OGAN, model)
+        with torch.no_grad():
+            fake = _shown(ogan, z, maps)
+        return encoder_loss(
+            ogan.encode, x, fake, z, weight=recipe.weight, penalty=recipe.penalty, match=recipe.match
+        )
+
+    def of_generator(model: nn.Module, x: Tensor, z: Tensor, maps: Tensor | None = None) -> Tensor:
+        ogan = cast(OGAN, model)
+        weight = recipe.weight if recipe.generator_weight is None else recipe.generator_weight
+        return generator_loss(ogan.encode, _shown(ogan, z, maps), z, weight=weight, match=recipe.match)
+
+    return of_encoder, of_generator
+
+
+def _shown(model: OGAN, z: Tensor, maps: Tensor | None) -> Tensor:
+    fake = model.generate(z)
+    return fake if maps is None else warp(fake, maps)
+
+
+def train_ogan(
+    images: Tensor | np.ndarray,
+    *,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    checkpoint: Checkpoint | None = None,
+) -> OGAN:
+    """Train an O-GAN (or, by its recipe, a plain GAN) on square pictures.
+
+    Parameters
+    ----------
+    images
+        ``(N, H, H)`` in [0, 1], float32 or float64, on any device; N at least 2.
+    recipe
+        `Recipe()` if left out.
+    seed
+        Of the weights, of the order of the pictures and of the codes.
+    checkpoint
+        Where the run keeps its state; if the file exists, the run is taken up from there.
+
+    Returns
+    -------
+    OGAN
+        With averaged weights, in evaluation mode, on the device of `images`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If shapes, types or ranges do not fit.
+    FloatingPointError
+        If the loss is not finite.
+
+    Examples
+    --------
+    >>> from kexue_lite.data import digits
+    >>> A, _ = digits()
+    >>> model = train_ogan(A.images, recipe=Recipe(steps=3, lesson=0))
+    >>> model.generate(torch.zeros(2, 16)).shape
+    torch.Size([2, 8, 8])
+    """
+    recipe = Recipe() if recipe is None else recipe
+    x = checked_images(images)
+    if x.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"images must be float32 or float64 to train on, got {x.dtype}")
+    if len(x) < 2:
+        raise ValueError(f"images must be at least 2, got {len(x)}: batch norm has nothing to compare")
+    whole("seed", seed, 0)
+    model = OGAN(
+        x.shape[1],
+        recipe.code_size,
+        hidden=recipe.hidden,
+        channels=recipe.channels,
+        generator=generator_for(seed + 2 * _APART, 0),
+    ).to(x)
+    return fit(model, x, recipe, seed=seed, checkpoint=checkpoint)
+
+
+def fit(model: M, x: Tensor, recipe: Recipe, *, seed: int, checkpoint: Checkpoint | None = None) -> M:
+    """Train a model that has `generate`, `encode`, `G`, `E` on rows of `x`; the averaged one is returned."""
+    # An epoch is cut into nearly equal batches: the batch statistics of a small rest would be poor.
+    parts = max(1, round(len(x) / recipe.batch_size))
+    drawn = minibatches(x, batch_size=-(-len(x) // parts), seed=seed)
+
+    def batches(step: int) -> tuple[Tensor, ...]:
+        (pictures,) = drawn(step)
+        noise = generator_for(seed + _APART, step, device=x.device)
+        z = torch.randn(len(pictures), recipe.code_size, generator=noise, device=x.device, dtype=x.dtype)
+        if not recipe.distort or x.ndim != 3:  # points are not displaced
+            return pictures, z
+        two = draw_warps(2 * len(z), recipe.distort, generator=noise, dtype=x.dtype, device=x.device)
+        return warp(pictures, two[: len(z)]), z, two[len(z) :]
+
+    def adam(*groups: tuple[nn.Module, float]) -> torch.optim.Optimizer:
+        return torch.optim.Adam(
+            [{"params": list(net.parameters()), "lr": rate} for net, rate in groups],
+            betas=(0.5, 0.99),
+            fused=x.device.type in ("cpu", "cuda"),
+        )
+
+    networks: Any = model
+    of_e, of_g = (networks.E, recipe.encoder_rate), (networks.G, recipe.rate)
+    losses: Any
+    if recipe.twin:
+        optimizers = [adam(of_e), adam(of_g)]
+        losses = list(separate_steps(recipe))
+    else:
+        optimizers = [adam(of_e, of_g)]
+        losses = [lambda model, *batch: joint_step(model, *batch, recipe=recipe)]
+
+    run = train(
+        model,
+        losses,
+        batches,
+        optimizer=optimizers,
+        schedule=[LambdaLR(one, lambda step: rise_and_fall(step, recipe.steps)) for one in optimizers],
+        steps=recipe.steps,
+        average=recipe.average,
+        checkpoint=checkpoint,
+        progress=False,
+    )
+    averaged: Any = run.averaged
+    if recipe.lesson and recipe.match != "none":
+        last_lesson(averaged, recipe, seed=seed, checkpoint=checkpoint, points=x.ndim != 3)
+    return averaged
+
+
+def last_lesson(
+    model: nn.Module,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    checkpoint: Checkpoint | None = None,
+    points: bool = False,
+) -> None:
+    """E alone learns to read codes, on pictures of a G that has come to rest; changes E in place.
+
+    While both learn, E runs after a G that moves, and the averages of two networks were never trained
+    together. G's pictures are what they were. What E's average says of real and false is not kept up: after
+    the lesson E is an encoder.
+
+    Parameters
+    ----------
+    model
+        Has `E`, `generate` and `code_size`; its E ends in evaluation mode.
+    recipe, seed, checkpoint
+        As for `train_ogan`; the state is kept beside that of the training, as ``<path>.lesson``.
+    points
+        Whether G makes points, which are not displaced.
+    """
+    ogan: Any = model
+    weight = next(ogan.E.parameters())
+    ogan.E.requires_grad_(True)
+
+    def batches(step: int) -> tuple[Tensor, ...]:
+        noise = generator_for(seed + 4 * _APART, step, device=weight.device)
+        kind = {"generator": noise, "device": weight.device, "dtype": weight.dtype}
+        z = torch.randn(2 * recipe.batch_size, recipe.code_size, **kind)
+        with torch.no_grad():
+            pictures = ogan.generate(z)
+            if recipe.distort and not points:
+                pictures = warp(pictures, draw_warps(len(z), recipe.distort, **kind))
+        return pictures, z
+
+    optimizer = torch.optim.Adam(ogan.E.parameters(), lr=recipe.encoder_rate, betas=(0.9, 0.99))
+    train(
+        ogan.E,
+        lambda E, pictures, z: match_loss(z, E(pictures), recipe.match),
+        batches,
+        optimizer=optimizer,
+        schedule=LambdaLR(optimizer, lambda step: 1 - step / recipe.lesson),
+        steps=recipe.lesson,
+        checkpoint=None if checkpoint is None else Checkpoint(f"{checkpoint.path}.lesson", checkpoint.every),
+        progress=False,
+    )
+    ogan.E.requires_grad_(False)
+
+
+def rise_and_fall(step: int, steps: int, rise: int = 100) -> float:
+    """By what the learning rate of a step is multiplied: up in `rise` steps, 1, and down from the middle on.
+
+    Examples
+    --------
+    >>> [rise_and_fall(step, 1000) for step in (0, 99, 500, 750, 1000)]
+    [0.01, 1.0, 1.0, 0.5, 0.0]
+    """
+    return min(1.0, (step + 1) / rise, 2 * (1 - step / steps))

@@ -1,0 +1,308 @@
+"""The recipe for pictures: the head start, what is made, a run that is cut; and the stored results."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import kexue_lite.ddpm.pictures as pictures
+from benchmarks import ddpm_digits, ddpm_mnist, harness, unet_race
+from kexue_lite.data import Images, digits
+from kexue_lite.ddpm import (
+    Clouds,
+    Mixture,
+    PictureModel,
+    Recipe,
+    Schedule,
+    level_density,
+    loss,
+    train_pictures,
+)
+from kexue_lite.networks import judge
+from kexue_lite.training import Checkpoint, train
+
+TINY = Recipe(T=60, channels=(4, 8), clouds=3, steps=8, batch_size=32, kept=6)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def some(count: int = 100) -> np.ndarray:
+    return digits()[0].images[:count]
+
+
+# -- clouds --------------------------------------------------------------------------------------------------
+
+
+def test_round_clouds_are_a_mixture() -> None:
+    schedule = Schedule.article(100)
+    centres = torch.randn(4, 3, generator=seeded(), dtype=torch.float64)
+    shares = torch.tensor([1.0, 2.0, 3.0, 0.5], dtype=torch.float64)
+    clouds = Clouds(centres, 0.09 * torch.eye(3, dtype=torch.float64).expand(4, 3, 3), shares)
+    exact = Mixture(centres, 0.3, shares).noise_model(schedule)
+    x, t = torch.randn(6, 3, generator=seeded(1), dtype=torch.float64), torch.tensor([1, 5, 20, 50, 80, 100])
+    keep, add = schedule.alpha_bar[t], schedule.beta_bar[t]
+    picture = (x - add[:, None] * exact(x, t)) / keep[:, None]
+    assert torch.allclose(clouds(x, keep, add), picture, atol=1e-9)
+
+
+def test_the_guess_is_the_slope_of_the_density() -> None:
+    """E[x_0 | x] = (x + β̄² ∇ log p)/ᾱ (Tweedie), with stretched clouds, by autograd."""
+    roots = torch.randn(3, 4, 4, generator=seeded(2), dtype=torch.float64)
+    covariances = roots @ roots.mT + 0.1 * torch.eye(4, dtype=torch.float64)
+    centres, shares = (
+        torch.randn(3, 4, generator=seeded(3), dtype=torch.float64),
+        torch.tensor([0.2, 0.3, 0.5]),
+    )
+    clouds = Clouds(centres, covariances, shares.double())
+    for keep, add in ((0.9, 0.4), (0.1, 0.99)):
+        total = keep**2 * covariances + add**2 * torch.eye(4, dtype=torch.float64)
+        density = torch.distributions.MixtureSameFamily(
+            torch.distributions.Categorical(shares.double()),
+            torch.distributions.MultivariateNormal(keep * centres, total),
+        )
+        x = torch.randn(5, 4, generator=seeded(4), dtype=torch.float64).requires_grad_()
+        (slope,) = torch.autograd.grad(density.log_prob(x).sum(), x)
+        got = clouds(x.detach(), torch.full((5,), keep).double(), torch.full((5,), add).double())
+        assert torch.allclose(got, (x.detach() + add**2 * slope) / keep, atol=1e-5)
+
+
+def test_points_of_clouds_have_their_mean_and_covariance() -> None:
+    covariance = torch.tensor([[[2.0, 1.2], [1.2, 1.0]]])
+    points = Clouds(torch.tensor([[3.0, -1.0]]), covariance, torch.ones(1)).sample(40_000, generator=seeded())
+    assert torch.allclose(points.mean(0), torch.tensor([3.0, -1.0]), atol=0.03)
+    assert torch.allclose(torch.cov(points.T), covariance[0], atol=0.05)
+    assert Clouds.round(2).sample(0, generator=seeded()).shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((torch.zeros(2), torch.zeros(2, 2), torch.ones(1)), "shapes"),
+        ((torch.zeros(1, 2), torch.zeros(1, 3, 3), torch.ones(1)), "shapes"),
+        ((torch.zeros(1, 2), torch.eye(2)[None], torch.zeros(1)), "positive"),
+        ((torch.zeros(1, 2), torch.eye(2)[None] * float("nan"), torch.ones(1)), "finite"),
+        ((torch.zeros(1, 2), -torch.eye(2)[None], torch.ones(1)), "negative"),
+    ],
+)
+def test_bad_clouds_are_refused(arguments: tuple, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Clouds(*arguments)
+
+
+def test_bad_fits_are_refused() -> None:
+    x = torch.randn(5, 2, generator=seeded())
+    for arguments, words in (((x, 6), "N at least 6"), ((x, 0), "count"), ((x[:, :, None], 2), "N, D")):
+        with pytest.raises(ValueError, match=words):
+            Clouds.fit(*arguments)
+    with pytest.raises(ValueError, match="floor"):
+        Clouds.fit(x, 2, floor=0.0)
+
+
+# -- the model -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("clouds", [0, 3])
+def test_before_training_the_model_is_the_clouds(clouds: int) -> None:
+    model = train_pictures(some(), recipe=dataclasses.replace(TINY, clouds=clouds, steps=1, rate=1e-12)).model
+    x = torch.randn(5, 8, 8, generator=seeded())
+    t = torch.tensor([1, 10, 30, 50, 60])
+    keep, add = (table[t].float() for table in (model.schedule.alpha_bar, model.schedule.beta_bar))
+    guess = model.clouds(x.flatten(1), keep, add).view_as(x)
+    noise = (x - keep[:, None, None] * guess) / add[:, None, None]
+    assert torch.allclose(model(x, t), noise, atol=1e-4)
+    if not clouds:  # one round cloud: the noise is β̄ x, what is left is the velocity, weighted by 1/ᾱ²
+        assert torch.allclose(noise, add[:, None, None] * x, atol=1e-4)
+        assert torch.allclose(model.weight()[1:], 1 / model.schedule.alpha_bar[1:].float() ** 2, rtol=1e-4)
+
+
+@pytest.mark.parametrize("clouds", [0, 3])
+def test_the_weighted_loss_is_about_one_before_training(clouds: int) -> None:
+    """What the network is asked has unit variance, at every t: so zero has the loss one."""
+    model = train_pictures(some(), recipe=dataclasses.replace(TINY, clouds=clouds, steps=1, rate=1e-12)).model
+    x = model.scaled(some())
+    for t in (1, 5, 20, 40, 60):
+        each = loss(
+            model, x, model.schedule, t=torch.full((100,), t), weight=model.weight(), generator=seeded(t)
+        )
+        assert float(each.mean()) == pytest.approx(1, abs=0.25), t
+
+
+def test_data_and_pictures_are_each_other_s_inverse() -> None:
+    model = train_pictures(some(), recipe=TINY).model
+    x = model.scaled(some())
+    assert float(x.mean()) == pytest.approx(0, abs=1e-5) and float(x.square().mean()) == pytest.approx(
+        1, abs=1e-4
+    )
+    assert torch.equal(model.pictures(x), torch.from_numpy(some()))  # sixteenths stay
+    for bad in (np.zeros((2, 9, 9), np.float32), np.full((2, 8, 8), 1.5, np.float32), np.zeros((2, 8, 7))):
+        with pytest.raises(ValueError, match="images must"):
+            model.scaled(bad)
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"sigma": "beta"}, {"sigma": "none"}, {"sigma": "ddim"}, {"clip": False}]
+)
+def test_made_pictures_are_pictures_and_repeatable(how: dict) -> None:
+    model = train_pictures(some(), recipe=TINY).model
+    made = model.make(5, generator=seeded(), **how)
+    assert made.shape == (5, 8, 8) and bool(((made >= 0) & (made <= 1)).all())
+    assert torch.equal(made, model.make(5, generator=seeded(), **how))
+    assert torch.equal(made * 16, (made * 16).round())
+    assert model.make(0, generator=seeded(), **how).shape == (0, 8, 8)
+    film = model.make(5, generator=seeded(), film=[4, 0], **how)
+    assert film.shape == (2, 5, 8, 8) and torch.equal(film[1], made)
+
+
+def test_bad_orders_are_refused() -> None:
+    model = train_pictures(some(), recipe=TINY).model
+    for how, words in (({"kept": 61}, "steps"), ({"kept": 1}, "steps"), ({"sigma": "x"}, "sigma")):
+        with pytest.raises(ValueError, match=words):
+            model.make(2, generator=seeded(), **how)
+    with pytest.raises(ValueError, match="count"):
+        model.make(-1, generator=seeded())
+    with pytest.raises(ValueError, match=r"x must have shape \(B, 8, 8\)"):
+        model(torch.zeros(2, 9, 9), torch.ones(2, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    ("images", "error", "words"),
+    [
+        (np.zeros((40, 8, 8), np.float32), ValueError, "all the same"),
+        (np.full((40, 8, 8), np.nan, np.float32), ValueError, "must lie in"),
+        (some(40) * 255, ValueError, "must lie in"),
+        (some(40)[:, :7], ValueError, "shape"),
+        (some(40).astype(int), TypeError, "floating"),
+        (some(20), ValueError, "batch_size"),
+        (some(40)[:, :7, :7], ValueError, "divisible by 2"),
+    ],
+)
+def test_bad_pictures_to_train_on_are_refused(images: np.ndarray, error: type, words: str) -> None:
+    with pytest.raises(error, match=words):
+        train_pictures(images, recipe=TINY)
+
+
+def test_a_training_that_was_cut_ends_with_the_same_bits(tmp_path) -> None:
+    whole = train_pictures(some(), recipe=TINY, seed=3)
+
+    class Cut(Exception):
+        pass
+
+    def killed(step: int) -> None:
+        raise Cut
+
+    checkpoint = Checkpoint(tmp_path / "run.pt", every=3)
+    original = torch.optim.AdamW.step
+    taken = 0
+
+    def counted(self, *arguments, **options):
+        nonlocal taken
+        taken += 1
+        if taken == 6:
+            raise Cut
+        return original(self, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", counted)
+        with pytest.raises(Cut):
+            train_pictures(some(), recipe=TINY, seed=3, checkpoint=checkpoint)
+    again = train_pictures(some(), recipe=TINY, seed=3, checkpoint=checkpoint)
+    a, b = (trained.model.state_dict() for trained in (whole, again))
+    assert a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+    assert torch.equal(whole.model.make(3, generator=seeded()), again.model.make(3, generator=seeded()))
+
+
+def test_seeds_differ_and_repeat() -> None:
+    one, two, other = (train_pictures(some(), recipe=TINY, seed=s).model.state_dict() for s in (0, 0, 1))
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    assert any(not torch.equal(one[key], other[key]) for key in one if key.startswith("net."))
+
+
+def test_levels_are_nearly_normal() -> None:
+    schedule = Schedule.article(1000)
+    chances = level_density(schedule, level=0.2, breadth=1.0)[1:]
+    levels = (schedule.beta_bar[1:] / schedule.alpha_bar[1:]).log()
+    mean = float((chances * levels).sum())
+    assert mean == pytest.approx(0.2, abs=0.05)
+    assert float((chances * (levels - mean) ** 2).sum()) == pytest.approx(1, abs=0.1)
+    with pytest.raises(ValueError, match="breadth"):
+        level_density(schedule, breadth=0)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_on_a_gpu() -> None:
+    model = train_pictures(torch.from_numpy(some()).cuda(), recipe=TINY).model
+    made = model.make(3, generator=torch.Generator("cuda").manual_seed(0))
+    assert made.is_cuda and isinstance(model, PictureModel)
+
+
+# -- the stored results --------------------------------------------------------------------------------------
+
+
+def stored() -> dict:
+    path = harness.RESULTS / "ddpm_digits.json"
+    if not path.exists():
+        pytest.skip("not measured yet")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_the_stored_results_are_those_of_this_code_and_judge() -> None:
+    result = stored()
+    assert result["code"] == harness.fingerprint(ddpm_digits.CODE), "run make seeds"
+    assert result["judge"] == judge().hash
+    own = [r for r in result["rows"] if r["contender"] == ddpm_digits.RECIPE]
+    assert [r["seed"] for r in own] == result["seeds"] and len(own) >= 3
+    (line,) = result["summary"]
+    assert line["mean_times_yardstick"] == pytest.approx(
+        sum(r["times_yardstick"] for r in own) / len(own), abs=0.01
+    )
+    assert line["worst_times_yardstick"] == max(r["times_yardstick"] for r in own)
+    for r in [*result["rows"], *result["samplers"]]:
+        assert r["low"] <= r["distance"] <= r["high"]
+        assert r["times_yardstick"] == pytest.approx(r["distance"] / result["yardstick"], rel=0.01)
+
+
+def test_the_numbers_to_meet() -> None:
+    (line,) = stored()["summary"]
+    assert line["worst_times_yardstick"] <= 3
+    assert line["worst_imbalance"] <= 1.5
+    assert line["longest_making"] < 10
+
+
+def test_one_seed_begins_as_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seed is picked by the hash of the code; its first steps are run again, as part of the whole."""
+    result = stored()
+    seed = result["seeds"][int(result["code"], 16) % len(result["seeds"])]
+    own = (r for r in result["rows"] if r["contender"] == ddpm_digits.RECIPE)
+    row = next(r for r in own if r["seed"] == seed)
+    steps = ddpm_digits.OPENING
+    monkeypatch.setattr(pictures, "train", lambda *a, **k: train(*a, **{**k, "steps": steps}))
+    again = ddpm_digits.contend(seed)
+    assert again.run.steps == steps
+    assert ddpm_digits.opening(again) == pytest.approx(row["opening_loss"], rel=2e-3)
+    found, _ = ddpm_digits.score(again.model, seed, count=300, kept=10)
+    assert found.ratio < 40 and found.to_trained > 0.3  # on its way, and not by copying
+
+
+def test_the_full_scale_runs_on_a_tiny_one() -> None:
+    """MNIST on a GPU was not run here: its program is, on pictures of another size and for a few steps."""
+    first, second = ddpm_mnist.halves(digits()[0])
+    large = [
+        Images(np.kron(part.images, np.ones((2, 2), np.float32)), part.labels) for part in (first, second)
+    ]
+    recipe = dataclasses.replace(ddpm_mnist.FULL, channels=(4, 4, 8), steps=3, batch_size=16, kept=2, T=50)
+    row = ddpm_mnist.run(*large, recipe=recipe, judge_steps=3)
+    assert row["low"] <= row["distance"] <= row["high"] and row["device"] == "cpu"
+    assert not (harness.RESULTS / "ddpm_mnist.json").exists(), "it was run: say so in the chapter"
+
+
+def test_a_step_of_the_unet_costs_no_more_than_that_of_diffusers() -> None:
+    result = json.loads((harness.RESULTS / "unet_race.json").read_text(encoding="utf-8"))
+    assert result["code"] == harness.fingerprint(unet_race.CODE), "run python -m benchmarks.unet_race"
+    (row,) = result["rows"]
+    assert row["parameters_ours"] >= row["parameters_theirs"] and row["theirs_over_ours"] >= 1

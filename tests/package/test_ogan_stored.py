@@ -1,0 +1,89 @@
+"""The stored results of chapter 6: one seed trained again, what they must meet, full scale tried small."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import statistics
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import harness, ogan_digits, ogan_mnist
+from kexue_lite import ogan
+from kexue_lite.data import Images
+from kexue_lite.networks import judge
+
+
+@pytest.fixture(scope="module")
+def result() -> dict:
+    return json.loads((harness.RESULTS / "ogan_digits.json").read_text(encoding="utf-8"))
+
+
+def test_one_seed_is_as_good_again(result: dict) -> None:
+    seed = result["seeds"][int(result["code"], 16) % len(result["seeds"])]
+    row = next(r for r in result["rows"] if r["variant"] == "O-GAN" and r["seed"] == seed)
+    again = ogan_digits.train_and_score("O-GAN", seed)
+    # Another processor rounds otherwise, and a GAN forgets its start: as good, not the same.
+    assert again["rho"] == pytest.approx(row["rho"], abs=0.03)
+    assert again["probe"] == pytest.approx(row["probe"], abs=3)
+    assert 1 / 1.4 <= again["distance"] / row["distance"] <= 1.4
+    assert again["random_probe"] == pytest.approx(row["random_probe"], abs=0.5)  # no training in it
+
+
+def test_the_yardsticks_are_measured_again(result: dict) -> None:
+    for name, value in ogan_digits.yardsticks().items():
+        assert result["yardsticks"][name] == pytest.approx(value, abs=0.2 if name == "pca_probe" else 1e-3)
+    assert result["judge"] == judge().hash
+
+
+def test_the_recipes_are_those_of_the_package(result: dict) -> None:
+    for name, recipe in ogan_digits.VARIANTS.items():
+        assert result["recipes"][name] == json.loads(json.dumps(dataclasses.asdict(recipe)))
+    assert ogan_digits.VARIANTS["O-GAN"] == ogan.Recipe()
+
+
+def test_the_summaries_are_those_of_the_rows(result: dict) -> None:
+    for line in result["summary"]:
+        mine = [row for row in result["rows"] if row["variant"] == line["variant"]]
+        assert len(mine) == line["seeds"] == len(result["seeds"]) >= 3
+        for name in ("distance", "rho", "probe", "error"):
+            assert line[name] == pytest.approx(statistics.fmean(row[name] for row in mine), abs=1e-4)
+    of = {(row["variant"], row["seed"]): row["distance"] for row in result["rows"]}
+    logs = [math.log(of["O-GAN", s] / of["plain GAN", s]) for s in result["seeds"]]
+    line = result["ratios"][1]
+    assert line["mean"] == pytest.approx(math.exp(statistics.fmean(logs)), abs=1e-3)
+    assert line["low"] < line["mean"] < line["high"]
+
+
+def test_the_rows_of_one_row_each_are_put_together(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ogan_digits, "ROWS", tmp_path / "rows")
+    calls = []
+
+    def one(task: str, variant: str, seed: int) -> dict:
+        calls.append((task, variant, seed))
+        return {"variant": variant, "seed": seed}
+
+    monkeypatch.setattr(ogan_digits, "one", one)
+    ogan_digits.work_on([0, 1, 2], (0, 2), math.inf)
+    assert ogan_digits.collected([0, 1, 2]) is None
+    ogan_digits.work_on([0, 1, 2], (1, 2), math.inf)
+    rows = ogan_digits.collected([0, 1, 2])
+    assert rows is not None and {task: len(part) for task, part in rows.items()} == {
+        "digits": 12, "grid": 9, "fewer": 4,
+    }  # fmt: skip
+    assert len(calls) == len(set(calls)) == 25
+    ogan_digits.work_on([0, 1, 2], (0, 1), math.inf)  # nothing is left to do
+    assert len(calls) == 25
+
+
+def test_the_full_scale_runs_on_a_few_small_pictures() -> None:
+    rng = np.random.default_rng(0)
+    images = Images(rng.random((60, 28, 28), dtype=np.float32), np.arange(60) % 10)
+    full = ogan_mnist.race(
+        images, [0], torch.device("cpu"), steps=2, batch_size=8, channels=(4, 8), code_size=6, lesson=2
+    )
+    assert [row["variant"] for row in full["rows"]] == ["plain GAN", "O-GAN"]
+    assert all(np.isfinite(row["distance"]) and -1 <= row["rho"] <= 1 for row in full["rows"])
