@@ -20,6 +20,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
+
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -79,10 +81,19 @@ def in_turns(
     return Paired(*seconds)
 
 
-def circumstances(*, code: Sequence[ModuleType], packages: Sequence[str]) -> dict[str, Any]:
-    """Machine, versions, date, load, and the hash of the code that was measured."""
+def circumstances(
+    *, code: Sequence[ModuleType], packages: Sequence[str], where: torch.device | str = "cpu"
+) -> dict[str, Any]:
+    """Machine, versions, date, load, and the hash of the code that was measured, on which device."""
+    machine: dict[str, Any] = {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+    }
+    if torch.device(where).type == "cuda":
+        machine["accelerator"] = torch.cuda.get_device_name(where)
     return {
-        "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.system()},
+        "machine": machine,
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
         "date": datetime.now(UTC).date().isoformat(),
         "load_before": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
@@ -94,6 +105,17 @@ def fingerprint(code: Sequence[ModuleType]) -> str:
     """Hash of the source of these modules: a stored result whose code has changed since is stale."""
     sources = sorted(Path(str(module.__file__)).read_bytes() for module in code)
     return hashlib.sha256(b"".join(sources)).hexdigest()[:16]
+
+
+def short_hash(text: str) -> str:
+    """Eight digits that tell one text from another: for the names of files.
+
+    Examples
+    --------
+    >>> short_hash("a"), short_hash("b")
+    ('ca978112', '3e23e816')
+    """
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _processor() -> str:
