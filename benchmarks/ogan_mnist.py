@@ -125,8 +125,8 @@ def race(
     ]
     return {
         "title": "O-GAN on MNIST",
-        "question": "Chapter 6 at full scale: a plain GAN and O-GAN, 5,000 made pictures against 5,000 unseen "
-        "ones. Seeds were trained side by side where their times overlap.",
+        "question": "Chapter 6 at full scale: a plain GAN and O-GAN, 5,000 made pictures against 5,000 "
+        "unseen ones. Seeds were trained side by side where their times overlap.",
         "rows": rows,
         "pictures": {"size": images.images.shape[1]} | shown,
         "recipes": {name: dataclasses.asdict(recipe) for name, recipe in recipes.items()},
