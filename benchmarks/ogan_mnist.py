@@ -1,8 +1,8 @@
 """O-GAN and the plain GAN on MNIST's 28×28 pictures, for a GPU: the `full` scale of chapter 6.
 
-Convolutional networks, code size 128 as in the article's code. Rates and λ₁ were chosen for both variants among
-the same six settings, on the first half of MNIST cut in two (3,000 steps each, on a GPU): 1e-3 and 0.01 were
-the best for both. A run that was killed is taken up again.
+Convolutional networks, code size 128 as in the article's code. Rates and λ₁ were chosen for both variants
+among the same six settings, on the first half of MNIST cut in two (3,000 steps each, on a GPU): 1e-3 and 0.01
+were the best for both. A run that was killed is taken up again.
 
     KEXUE_DEVICE=cuda python -m benchmarks.ogan_mnist --seeds 0 1 2     # make full
 """
