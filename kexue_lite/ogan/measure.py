@@ -202,7 +202,9 @@ def _stack(name: str, value: Tensor) -> Tensor:
         got = value.dtype if isinstance(value, Tensor) else type(value).__name__
         raise TypeError(f"{name} must be a tensor of floating-point numbers, got {got}")
     if value.ndim < 2 or not value.numel():
-        raise ValueError(f"{name} must be a stack of rows (N, ...), not empty, got shape {tuple(value.shape)}")
+        raise ValueError(
+            f"{name} must be a stack of rows (N, ...), not empty, got shape {tuple(value.shape)}"
+        )
     if not torch.isfinite(value).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")
     return value.double()

@@ -191,7 +191,7 @@ def train_ogan(
     Parameters
     ----------
     images
-        ``(N, H, H)`` in [0, 1], float32 or float64, on any device; N at least 2.
+        ``(N, H, H)`` in [0, 1], float32 or float64, on any device; N at least 2 for each process.
     recipe
         `Recipe()` if left out.
     seed
@@ -233,8 +233,6 @@ def train_ogan(
     x = checked_images(images)
     if x.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"images must be float32 or float64 to train on, got {x.dtype}")
-    if len(x) < 2:
-        raise ValueError(f"images must be at least 2, got {len(x)}: batch norm has nothing to compare")
     seed = checked_seed(seed)
     model = OGAN(
         x.shape[1],
@@ -261,8 +259,8 @@ def checked_seed(seed: int) -> int:
     return int(seed)
 
 
-def rows_of_a_batch(count: int, wanted: int) -> int:
-    """Into batches of how many rows an epoch is cut: about `wanted`, the last one alike or at least 2.
+def rows_of_a_batch(count: int, wanted: int, least: int = 2) -> int:
+    """How many rows a batch has: about `wanted`, so that no batch of an epoch has less than `least`.
 
     The batch statistics of a small rest would be poor, and batch norm refuses a single row.
 
@@ -271,8 +269,12 @@ def rows_of_a_batch(count: int, wanted: int) -> int:
     >>> rows_of_a_batch(898, 64), rows_of_a_batch(7, 2), rows_of_a_batch(5, 64)
     (65, 4, 5)
     """
-    rows = -(-count // max(1, round(count / wanted)))
-    while count % rows == 1:
+    if count < least:
+        raise ValueError(
+            f"images must be at least {least}: two for the batch norm of each process; got {count}"
+        )
+    rows = max(least, -(-count // max(1, round(count / wanted))))
+    while 0 < count % rows < least:
         rows += 1
     return rows
 
@@ -294,7 +296,8 @@ def fit(
     """
     seed = checked_seed(seed)
     _same_code_size(model, recipe)
-    drawn = minibatches(x, batch_size=rows_of_a_batch(len(x), recipe.batch_size), seed=seed)
+    least = 2 * getattr(fabric, "world_size", 1)
+    drawn = minibatches(x, batch_size=rows_of_a_batch(len(x), recipe.batch_size, least), seed=seed)
 
     def batches(step: int) -> tuple[Tensor, ...]:
         (pictures,) = drawn(step)
@@ -336,9 +339,7 @@ def fit(
     )
     averaged: Any = run.averaged
     if recipe.lesson and recipe.match != "none":
-        last_lesson(
-            averaged, recipe, seed=seed, checkpoint=checkpoint, fabric=fabric, points=x.ndim != 3
-        )
+        last_lesson(averaged, recipe, seed=seed, checkpoint=checkpoint, fabric=fabric, points=x.ndim != 3)
     return averaged
 
 
