@@ -71,7 +71,11 @@ VARIANTS = {
     "O-GAN, the author's weights": dataclasses.replace(O_GAN, weight=0.5, penalty=0.25),
 }
 THREE = list(VARIANTS)[:3]
-ON_GRID = {name: dataclasses.replace(ogan.GRID, match=VARIANTS[name].match) for name in THREE}
+ON_GRID = {
+    "plain GAN": ogan.PLAIN_GRID,
+    "O-GAN": ogan.GRID,
+    "O-GAN with squared error": dataclasses.replace(ogan.GRID, match="mse"),
+}
 FEWER = 225  # a quarter of half A
 SETS = 10
 
@@ -304,6 +308,7 @@ def summary(seeds: list[int], rows: dict[str, list[dict[str, Any]]], threads: in
                 "pairs": len(cost.ours),
             },
             "recipes": {name: dataclasses.asdict(recipe) for name, recipe in VARIANTS.items()},
+            "grid_recipes": {name: dataclasses.asdict(recipe) for name, recipe in ON_GRID.items()},
             "judge": judge().hash,
             "threads": threads,
             "seeds": seeds,

@@ -21,11 +21,12 @@ from kexue_lite.arguments import real, whole
 from kexue_lite.networks.arguments import table
 from kexue_lite.networks.mlp import draw_weights, undisturbed
 from kexue_lite.ogan.decomposition import LEAST
-from kexue_lite.ogan.nets import SLOPE, checked_rows
+from kexue_lite.ogan.nets import checked_rows
 from kexue_lite.ogan.trainer import APART, Recipe, checked_seed, fit
 from kexue_lite.training import generator_for
 
 SIDE, DEVIATION = 5, 0.05
+SHARPER = 2.0  # E sees the plane that much larger: so it finds narrow spots sooner
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,29 @@ def coverage(points: Tensor, *, deviation: float = DEVIATION) -> Coverage:
 class PointOGAN(nn.Module):
     """An O-GAN for points of the plane: dense networks, no sigmoid at the end.
 
+    From a code to 25 spots a generator must go in steps. One of two hidden layers cannot: taught the steps
+    by examples, without any game, it put a third of its points right after 3,000 steps, one of four hidden
+    layers and relus that are 0 below zero three quarters. So G has four and E three.
+
+    Parameters
+    ----------
+    code_size
+        n, at least 3.
+    hidden
+        Width of all hidden layers.
+    generator
+        Draws the weights; torch's global generator if left out.
+
+    Attributes
+    ----------
+    G, E : nn.Module
+        ``(B, n)`` to points ``(B, 2)``, and points to ``(B, n)``.
+
+    Raises
+    ------
+    ValueError
+        If a number is no whole number from 1, or n is below 3.
+
     Examples
     --------
     >>> model = PointOGAN(8).eval()
@@ -124,17 +148,15 @@ class PointOGAN(nn.Module):
         super().__init__()
         self.code_size = whole("code_size", code_size, LEAST)
         n, width = code_size, whole("hidden", hidden)
+        G: list[nn.Module] = []
+        E: list[nn.Module] = []
         with undisturbed(generator):
-            self.G = nn.Sequential(
-                *(nn.Linear(n, width), nn.BatchNorm1d(width), nn.LeakyReLU(SLOPE)),
-                *(nn.Linear(width, width), nn.BatchNorm1d(width), nn.LeakyReLU(SLOPE)),
-                nn.Linear(width, 2),
-            )
-            self.E = nn.Sequential(
-                *(nn.Linear(2, width), nn.LeakyReLU(SLOPE)),
-                *(nn.Linear(width, width), nn.LeakyReLU(SLOPE)),
-                nn.Linear(width, n),
-            )
+            for before in (n, width, width, width):
+                G += [nn.Linear(before, width, bias=False), nn.BatchNorm1d(width), nn.ReLU()]
+            for before in (2, width, width):
+                E += [nn.Linear(before, width), nn.ReLU()]
+            self.G = nn.Sequential(*G, nn.Linear(width, 2))
+            self.E = nn.Sequential(_Times(SHARPER), *E, nn.Linear(width, n))
         draw_weights(self, generator)
 
     def generate(self, z: Tensor) -> Tensor:
@@ -148,8 +170,41 @@ class PointOGAN(nn.Module):
         return self.E(x)
 
 
+class _Times(nn.Module):
+    """A number times what comes in."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.factor * x
+
+    def extra_repr(self) -> str:
+        return f"factor={self.factor}"
+
+
 def train_on_grid(*, recipe: Recipe, seed: int = 0, points: int = 20_000) -> PointOGAN:
-    """Train a `PointOGAN` on points of the mixture; `hidden`, `channels` of the recipe are not used.
+    """Train a `PointOGAN` on points of the mixture.
+
+    Parameters
+    ----------
+    recipe
+        Such as `GRID`, or `PLAIN_GRID` for the plain GAN; `hidden`, `channels`, `distort` are not used.
+    seed
+        Of the points, the weights, the order and the codes; from 0, below 2²⁹.
+    points
+        How many different ones are drawn, at least 2.
+
+    Returns
+    -------
+    PointOGAN
+        With averaged weights, in evaluation mode.
+
+    Raises
+    ------
+    TypeError, ValueError, FloatingPointError
+        As for `train_ogan`.
 
     Examples
     --------

@@ -174,7 +174,7 @@ def test_what_is_no_code_is_refused_by_name(value: object, error: type[Exception
 
 @pytest.mark.parametrize("other", [codes(3, 5), codes(2, 4), codes(3, 4, dtype=torch.float32), codes(4)])
 def test_codes_that_do_not_fit_are_refused(other: Tensor) -> None:
-    with pytest.raises(ValueError, match="one shape and type"):
+    with pytest.raises(ValueError, match="one shape, type and device"):
         pearson(codes(3, 4), other)
 
 

@@ -1,4 +1,4 @@
-"""Chapter 6 at its edges: streams of randomness, bad arguments by name, empty stacks, devices, shapes alone."""
+"""Chapter 6 at its edges: streams of randomness, bad arguments by name, empty stacks, devices, shapes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from kexue_lite.ogan import (
 )
 from kexue_lite.ogan.losses import MATCHES
 from kexue_lite.ogan.trainer import APART, fit, rise_and_fall, rows_of_a_batch
-from kexue_lite.training import generator_for
+from kexue_lite.training import generator_for, minibatches
 
 DEVICES = [
     "cpu",
@@ -188,7 +188,7 @@ def test_what_is_kept_is_the_average_and_the_model_itself_goes_on() -> None:
 
 
 def test_the_lesson_wants_a_match_a_length_and_its_own_code_size() -> None:
-    with pytest.raises(ValueError, match="lesson of at least 1.*lesson=0"):
+    with pytest.raises(ValueError, match=r"lesson of at least 1.*lesson=0"):
         last_lesson(network(), dataclasses.replace(TINY, lesson=0))
     with pytest.raises(ValueError, match="match other than none"):
         last_lesson(network(), dataclasses.replace(TINY, match="none"))
@@ -321,7 +321,7 @@ def test_what_draws_must_be_a_generator_of_torch(wrong: Any) -> None:
         lambda: draw_warps(2, 0.1, generator=wrong),
         lambda: grid_points(2, generator=wrong),
     ):
-        with pytest.raises(TypeError, match="generator must be a torch.Generator"):
+        with pytest.raises(TypeError, match=r"generator must be a torch\.Generator"):
             draw()
 
 
@@ -372,7 +372,7 @@ def test_pictures_and_codes_that_do_not_fit_are_named_in_every_loss() -> None:
         (x, "fake", z, TypeError, "fake must be a tensor of floating-point numbers, got str"),
     ]
     for real, fake, codes, error, words in cases:
-        for name, loss in losses(encode, real, fake, codes):
+        for _, loss in losses(encode, real, fake, codes):
             with pytest.raises(error, match=words):
                 loss()
     for real, error, words in (
@@ -427,7 +427,7 @@ def test_nan_in_a_batch_stops_the_run_and_what_is_read_is_refused(monkeypatch: p
         lambda: nearest_distances(x, pictures()),
         lambda: nearest_distances(pictures(), x),
     ):
-        with pytest.raises(ValueError, match="(x|again|pictures|others) must be finite"):
+        with pytest.raises(ValueError, match=r"(x|again|pictures|others) must be finite"):
             call()
     with pytest.raises(ValueError, match="points must be finite"):
         coverage(torch.tensor([[NAN, 0.0]]))
@@ -436,7 +436,9 @@ def test_nan_in_a_batch_stops_the_run_and_what_is_read_is_refused(monkeypatch: p
 def test_a_model_whose_encoder_has_another_size_is_named() -> None:
     model = network()
     model.E[-1] = nn.Linear(8, 7)
-    with pytest.raises(ValueError, match=r"z and z_hat must have one shape and type, got \(4, 5\).*\(4, 7\)"):
+    with pytest.raises(
+        ValueError, match=r"z and z_hat must have one shape, type and device, got \(4, 5\).*\(4, 7\)"
+    ):
         fresh_correlation(model, 4, generator=generator())
     with pytest.raises(ValueError, match=r"encoder must give codes of the shape \(24, 5\)"):
         joint_step(model, pictures(8), torch.zeros(8, 5), recipe=TINY)
@@ -521,3 +523,110 @@ def test_shapes_follow_without_a_number(size: int, channels: tuple[int, ...]) ->
         for _, loss in losses(model.encode, x, fake, z, match=match):
             assert loss().shape == (6,)
     assert warp(x, torch.empty(6, 2, 3, device="meta")).shape == x.shape
+
+
+# -- by hand
+
+
+def test_the_trainer_is_this_loop_by_hand() -> None:
+    """Order, codes, maps, rates, average, and then the lesson: written out once more, to rounding."""
+    x = pictures(20).double()
+    recipe = Recipe(
+        code_size=5, hidden=(8, 7), steps=6, batch_size=6, lesson=4, rate=3e-3, encoder_rate=2e-3,
+        average=0.8, distort=0.4, weight=0.7, penalty=0.05, generator_weight=0.2,
+    )  # fmt: skip
+    theirs = train_ogan(x, recipe=recipe, seed=3)
+    net = OGAN(8, 5, hidden=(8, 7), generator=generator_for(3 + 2 * APART, 0)).double()
+    adam = torch.optim.Adam(
+        [{"params": net.E.parameters(), "lr": 2e-3}, {"params": net.G.parameters(), "lr": 3e-3}],
+        betas=(0.5, 0.99),
+    )
+    batches, average = minibatches(x, batch_size=7, seed=3), []  # 20 pictures: 7, 7, 6
+    for step in range(6):
+        pace = min((step + 1) / 100, 1.0, 2 * (1 - step / 6))
+        adam.param_groups[0]["lr"], adam.param_groups[1]["lr"] = 2e-3 * pace, 3e-3 * pace
+        (real,) = batches(step)
+        draws = generator_for(3 + APART, step)
+        z = torch.randn(len(real), 5, generator=draws, dtype=torch.float64)
+        maps = draw_warps(2 * len(z), 0.4, generator=draws, dtype=torch.float64)
+        loss = joint_loss(
+            net.encode, warp(real, maps[: len(z)]), warp(net.generate(z), maps[len(z) :]), z,
+            weight=0.7, penalty=0.05, generator_weight=0.2,
+        )  # fmt: skip
+        adam.zero_grad()
+        loss.mean().backward()
+        adam.step()
+        now = [p.detach().clone() for p in net.parameters()]
+        average = now if not average else [0.8 * a + 0.2 * p for a, p in zip(average, now, strict=True)]
+    for p, a in zip(net.parameters(), average, strict=True):
+        p.data = a
+    for p, q in zip(net.G.parameters(), theirs.G.parameters(), strict=True):
+        assert torch.allclose(p, q, rtol=0, atol=1e-8)
+    for p, q in zip(net.G.buffers(), theirs.G.buffers(), strict=True):
+        assert torch.allclose(p, q, rtol=1e-6, atol=1e-8)
+    net.eval()
+    adam = torch.optim.Adam(net.E.parameters(), lr=2e-3, betas=(0.9, 0.99))
+    for step in range(4):
+        adam.param_groups[0]["lr"] = 2e-3 * (1 - step / 4)
+        draws = generator_for(3 + 4 * APART, step)
+        z = torch.randn(12, 5, generator=draws, dtype=torch.float64)
+        with torch.no_grad():
+            seen = warp(net.generate(z), draw_warps(12, 0.4, generator=draws, dtype=torch.float64))
+        adam.zero_grad()
+        (-pearson(z, net.encode(seen))).mean().backward()
+        adam.step()
+    for p, q in zip(net.E.parameters(), theirs.E.parameters(), strict=True):
+        assert torch.allclose(p, q, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("match", ["pearson", "mse"])
+def test_the_lesson_follows_the_match_of_the_recipe(match: str) -> None:
+    """By its first step alone: Adam goes against the sign of the gradient."""
+    recipe = dataclasses.replace(TINY, match=match, lesson=1, distort=0.0)
+    model = network().double().eval()
+    z = torch.randn(16, 5, generator=generator_for(4 * APART, 0), dtype=torch.float64)
+    loss = match_loss(z, model.encode(model.generate(z).detach()), match).mean()
+    gradients = torch.autograd.grad(loss, list(model.E.parameters()))
+    before = [p.detach().clone() for p in model.E.parameters()]
+    last_lesson(model, recipe)
+    for p, then, gradient in zip(model.E.parameters(), before, gradients, strict=True):
+        clear = gradient.abs() > 1e-5
+        moved = (p - then)[clear]
+        assert clear.any()
+        assert torch.allclose(moved, -recipe.encoder_rate * gradient[clear].sign(), rtol=2e-3)
+
+
+def test_the_steps_of_two_forms_go_where_each_loss_points() -> None:
+    """The twin's first step: E by its own loss, then G by its own against the E that has moved."""
+    x = pictures(16).double()
+    recipe = Recipe(
+        code_size=5,
+        hidden=(8,),
+        steps=1,
+        batch_size=16,
+        lesson=0,
+        twin=True,
+        distort=0.0,
+        generator_weight=0.3,
+    )
+    theirs = train_ogan(x, recipe=recipe)
+    net = OGAN(8, 5, hidden=(8,), generator=generator_for(2 * APART, 0)).double()
+    (real,) = minibatches(x, batch_size=16, seed=0)(0)
+    z = torch.randn(16, 5, generator=generator_for(APART, 0), dtype=torch.float64)
+    for network, loss in zip((net.E, net.G), separate_steps(recipe), strict=True):
+        adam = torch.optim.Adam(network.parameters(), lr=5e-4 * 0.01, betas=(0.5, 0.99))
+        gradients = torch.autograd.grad(loss(net, real, z).mean(), list(network.parameters()))
+        for p, gradient in zip(network.parameters(), gradients, strict=True):
+            p.grad = gradient
+        adam.step()
+    for p, q in zip(net.parameters(), theirs.parameters(), strict=True):
+        assert torch.allclose(p, q, rtol=0, atol=1e-9)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_codes_on_two_devices_are_refused() -> None:
+    z = torch.randn(3, 5)
+    with pytest.raises(ValueError, match="one shape, type and device"):
+        pearson(z, z.cuda())
+    with pytest.raises(ValueError, match="generator must lie on the device cpu"):
+        draw_warps(2, 0.1, generator=generator(0, "cuda"))

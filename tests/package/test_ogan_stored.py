@@ -43,6 +43,9 @@ def test_the_recipes_are_those_of_the_package(result: dict) -> None:
     for name, recipe in ogan_digits.VARIANTS.items():
         assert result["recipes"][name] == json.loads(json.dumps(dataclasses.asdict(recipe)))
     assert ogan_digits.VARIANTS["O-GAN"] == ogan.Recipe()
+    assert result["grid_recipes"].keys() == ogan_digits.ON_GRID.keys()
+    for name, recipe in ogan_digits.ON_GRID.items():
+        assert result["grid_recipes"][name] == json.loads(json.dumps(dataclasses.asdict(recipe)))
 
 
 def test_the_summaries_are_those_of_the_rows(result: dict) -> None:
@@ -72,11 +75,11 @@ def test_the_rows_of_one_row_each_are_put_together(tmp_path, monkeypatch: pytest
     ogan_digits.work_on([0, 1, 2], (1, 2), math.inf)
     rows = ogan_digits.collected([0, 1, 2])
     assert rows is not None and {task: len(part) for task, part in rows.items()} == {
-        "digits": 12, "grid": 9, "fewer": 4,
+        "digits": 15, "grid": 9, "fewer": 6,
     }  # fmt: skip
-    assert len(calls) == len(set(calls)) == 25
+    assert len(calls) == len(set(calls)) == 30
     ogan_digits.work_on([0, 1, 2], (0, 1), math.inf)  # nothing is left to do
-    assert len(calls) == 25
+    assert len(calls) == 30
 
 
 def test_the_full_scale_runs_on_a_few_small_pictures() -> None:
