@@ -22,7 +22,7 @@ from kexue_lite.networks.arguments import table
 from kexue_lite.networks.mlp import draw_weights, undisturbed
 from kexue_lite.ogan.decomposition import LEAST
 from kexue_lite.ogan.nets import checked_rows
-from kexue_lite.ogan.trainer import APART, Recipe, checked_seed, fit
+from kexue_lite.ogan.trainer import APART, Recipe, checked_recipe, checked_seed, fit
 from kexue_lite.training import generator_for
 
 SIDE, DEVIATION = 5, 0.05
@@ -212,7 +212,7 @@ def train_on_grid(*, recipe: Recipe, seed: int = 0, points: int = 20_000) -> Poi
     >>> model.training
     False
     """
-    seed = checked_seed(seed)
+    seed, recipe = checked_seed(seed), checked_recipe(recipe)
     x = grid_points(points, generator=generator_for(seed + 3 * APART, 0))
     model = PointOGAN(recipe.code_size, generator=generator_for(seed + 2 * APART, 0))
     return fit(model, x, recipe, seed=seed)

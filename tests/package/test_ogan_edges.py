@@ -135,6 +135,17 @@ def test_codes_maps_order_and_weights_change_with_the_step_and_the_seed() -> Non
     assert float(torch.cat(shown[0]).std()) == pytest.approx(1, abs=0.15)
 
 
+def test_a_recipe_is_a_recipe() -> None:
+    for run in (
+        lambda: train_ogan(pictures(), recipe={"steps": 3}),  # type: ignore[arg-type]
+        lambda: train_on_grid(recipe=None),  # type: ignore[arg-type]
+        lambda: last_lesson(network(), "lesson"),  # type: ignore[arg-type]
+        lambda: fit(network(), pictures(), TINY.__dict__, seed=0),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(TypeError, match=r"recipe must be a Recipe, got (dict|NoneType|str)"):
+            run()
+
+
 # -- how training is cut and paced
 
 
