@@ -47,7 +47,7 @@ class OGAN(nn.Module):
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If a number is no whole number from 1, n is below 3, or `size` cannot be halved so often.
 
     References
@@ -79,8 +79,7 @@ class OGAN(nn.Module):
                 f"code_size must be at least {LEAST}: an average and a deviation are free of ρ, and a "
                 f"direction needs what is left; got {code_size}"
             )
-        hidden = [whole(f"hidden[{k}]", width) for k, width in enumerate(hidden)]
-        channels = [whole(f"channels[{k}]", width) for k, width in enumerate(channels)]
+        hidden, channels = _widths("hidden", hidden), _widths("channels", channels)
         if size % 2 ** len(channels):
             raise ValueError(
                 f"size must be divisible by {2 ** len(channels)} for {len(channels)} channels, got {size}"
@@ -140,6 +139,12 @@ class _Reshape(nn.Module):
 
     def extra_repr(self) -> str:
         return f"shape={self.shape}"
+
+
+def _widths(name: str, value: Sequence[int]) -> list[int]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise TypeError(f"{name} must be a sequence of whole numbers, got {value!r}")
+    return [whole(f"{name}[{place}]", width) for place, width in enumerate(value)]
 
 
 def _generator_layers(size: int, n: int, hidden: list[int], channels: list[int]) -> list[nn.Module]:

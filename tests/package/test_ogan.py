@@ -250,6 +250,15 @@ def test_equal_pictures_divide_nothing_by_zero() -> None:
     assert score.grad is not None and torch.isfinite(score.grad).all()
 
 
+@pytest.mark.parametrize(("apart", "counted"), [(1e-2, 1e-4), (2e-3, 4e-6), (5e-4, 1e-6), (0.0, 1e-6)])
+def test_pairs_closer_than_a_mean_square_of_a_millionth_count_as_that_close(
+    apart: float, counted: float
+) -> None:
+    x = torch.zeros(2, 4, 4, dtype=DOUBLE)
+    R = distance_penalty(torch.full((2,), 3.0, dtype=DOUBLE), torch.ones(2, dtype=DOUBLE), x, x + apart)
+    assert torch.allclose(R, torch.full((2,), 4 / counted, dtype=DOUBLE), rtol=1e-9)
+
+
 def test_each_match_is_its_formula() -> None:
     z, code = codes(7, 5), codes(7, 5, seed=1)
     assert torch.allclose(match_loss(z, code), -pearson(z, code))

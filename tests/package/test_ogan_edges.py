@@ -290,6 +290,13 @@ def test_generators_say_what_they_take(z: Tensor, error: type[Exception]) -> Non
             network().reconstruct(pictures(2), shrink=shrink)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", ["hidden", "channels"])
+@pytest.mark.parametrize("value", [8, "88", None, {4, 8}])
+def test_widths_are_a_sequence(name: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=f"{name} must be a sequence of whole numbers"):
+        OGAN(8, 5, **{name: value})
+
+
 def test_no_pictures_are_an_empty_stack_and_no_codes_too() -> None:
     for model, shape in ((network(), (0, 8, 8)), (PointOGAN(5), (0, 2))):
         made = sample(model, 0, generator=generator())
