@@ -641,6 +641,16 @@ def test_the_steps_of_two_forms_go_where_each_loss_points() -> None:
         assert torch.allclose(p, q, rtol=0, atol=1e-9)
 
 
+def test_e_s_loss_costs_nothing_in_g() -> None:
+    model = network()
+    of_encoder, of_generator = separate_steps(dataclasses.replace(TINY, penalty=0.3))
+    x, z = pictures(6), torch.randn(6, 5, generator=generator())
+    felt = torch.autograd.grad(of_encoder(model, x, z).sum(), list(model.G.parameters()), allow_unused=True)
+    assert felt == (None,) * len(list(model.G.parameters()))
+    felt = torch.autograd.grad(of_generator(model, x, z).sum(), list(model.G.parameters()), allow_unused=True)
+    assert all(one is not None for one in felt)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_codes_on_two_devices_are_refused() -> None:
     z = torch.randn(3, 5)
