@@ -39,6 +39,7 @@ from kexue_lite.ogan.nets import OGAN
 from kexue_lite.ogan.trainer import (
     GRID,
     PLAIN,
+    PLAIN_GRID,
     Recipe,
     joint_step,
     last_lesson,
@@ -51,6 +52,7 @@ __all__ = [
     "GRID",
     "OGAN",
     "PLAIN",
+    "PLAIN_GRID",
     "Coverage",
     "PointOGAN",
     "Recipe",

@@ -89,7 +89,7 @@ def pearson(z: Tensor, z_hat: Tensor) -> Tensor:
     Raises
     ------
     TypeError, ValueError
-        As for `decompose`; or if the two differ in shape or type.
+        As for `decompose`; or if the two differ in shape, type or device.
 
     References
     ----------
@@ -102,10 +102,10 @@ def pearson(z: Tensor, z_hat: Tensor) -> Tensor:
     (1.0, -1.0)
     """
     z, z_hat = checked_codes("z", z), checked_codes("z_hat", z_hat)
-    if z.shape != z_hat.shape or z.dtype != z_hat.dtype:
+    if (z.shape, z.dtype, z.device) != (z_hat.shape, z_hat.dtype, z_hat.device):
         raise ValueError(
-            f"z and z_hat must have one shape and type, got {tuple(z.shape)} {z.dtype} "
-            f"and {tuple(z_hat.shape)} {z_hat.dtype}"
+            f"z and z_hat must have one shape, type and device, got {tuple(z.shape)} {z.dtype} {z.device} "
+            f"and {tuple(z_hat.shape)} {z_hat.dtype} {z_hat.device}"
         )
     return (_parts(z)[2] * _parts(z_hat)[2]).mean(-1)
 

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from kexue_lite.arguments import real as number
-from kexue_lite.ogan.decomposition import correlation
+from kexue_lite.ogan.decomposition import LEAST, correlation
 
 Encoder = Callable[[Tensor], Tensor]
 MATCHES = ("pearson", "mse", "none")
@@ -45,10 +45,19 @@ def match_loss(z: Tensor, code: Tensor, match: str = "pearson") -> Tensor:
         "pearson": −ρ(z, code). "mse": the mean of (z − code)², the rival that the article warns of. "none":
         zero, the plain GAN.
 
+    Returns
+    -------
+    Tensor
+        ``(B,)``. NaN goes through, to be found by `train`.
+
     Raises
     ------
-    ValueError
-        If the shapes differ or `match` is unknown.
+    TypeError, ValueError
+        If `z` and `code` are no floating-point tensors of one shape and type, or `match` is unknown.
+
+    References
+    ----------
+    Article 6409; (6.7) and, for "mse", section 6.6.
 
     Examples
     --------
@@ -58,9 +67,11 @@ def match_loss(z: Tensor, code: Tensor, match: str = "pearson") -> Tensor:
     """
     if match not in MATCHES:
         raise ValueError(f"match must be one of {', '.join(MATCHES)}; got {match!r}")
-    if z.shape != code.shape or z.ndim != 2:
+    _floating(z=z, code=code)
+    if z.shape != code.shape or z.ndim != 2 or z.shape[1] < LEAST:
         raise ValueError(
-            f"z and code must have one shape (B, n), got {tuple(z.shape)} and {tuple(code.shape)}"
+            f"z and code must have one shape (B, n) with n at least {LEAST}, got {tuple(z.shape)} and "
+            f"{tuple(code.shape)}"
         )
     if match == "pearson":
         return -correlation(z, code)
@@ -70,8 +81,26 @@ def match_loss(z: Tensor, code: Tensor, match: str = "pearson") -> Tensor:
 def distance_penalty(score_real: Tensor, score_fake: Tensor, x: Tensor, fake: Tensor) -> Tensor:
     """R: the squared difference of two scores over the mean squared difference of their pictures, ``(B,)``.
 
+        R = (D(x) − D(x̃))² / mean (x − x̃)²
+
     Pairs closer than a mean square of 1e-6 count as that close, so that two equal pictures divide nothing by
     zero.
+
+    Parameters
+    ----------
+    score_real, score_fake
+        D(x) and D(x̃), ``(B,)``.
+    x, fake
+        ``(B, ...)``, of one shape.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are no floating-point tensors, or shapes do not fit.
+
+    References
+    ----------
+    arXiv:1811.07296; (6.7).
 
     Examples
     --------
@@ -79,10 +108,12 @@ def distance_penalty(score_real: Tensor, score_fake: Tensor, x: Tensor, fake: Te
     >>> distance_penalty(one, two, torch.zeros(1, 8, 8), torch.full((1, 8, 8), 0.5))
     tensor([16.])
     """
-    if x.shape != fake.shape or not len(x) == len(score_real) == len(score_fake):
+    _floating(score_real=score_real, score_fake=score_fake, x=x, fake=fake)
+    _pairs(x, fake)
+    if not score_real.shape == score_fake.shape == x.shape[:1]:
         raise ValueError(
-            f"x and fake must have one shape and as many rows as there are scores, got {tuple(x.shape)}, "
-            f"{tuple(fake.shape)} and {len(score_real)}, {len(score_fake)}"
+            f"score_real and score_fake must have shape ({len(x)},), one for each picture, got "
+            f"{tuple(score_real.shape)} and {tuple(score_fake.shape)}"
         )
     apart = (x - fake).square().flatten(1).mean(1).clamp_min(CLOSEST)
     return (score_real - score_fake).square() / apart
@@ -121,7 +152,7 @@ def encoder_loss(
     Raises
     ------
     TypeError, ValueError
-        If shapes do not fit, or a number is negative or not finite.
+        If shapes do not fit (that of the codes of `encoder`, too), or a number is negative or not finite.
 
     References
     ----------
@@ -134,7 +165,8 @@ def encoder_loss(
     tensor([-1.5000])
     """
     _weights(weight, penalty)
-    code_real, code_fake = encoder(torch.cat([x, fake])).chunk(2)
+    _pairs(x, fake)
+    code_real, code_fake = _codes(encoder, z, x, fake)
     score_real, score_fake = code_real.mean(-1), code_fake.mean(-1)
     loss = score_real - score_fake + penalty * distance_penalty(score_real, score_fake, x, fake)
     return loss + weight * match_loss(z, code_fake, match)
@@ -143,7 +175,11 @@ def encoder_loss(
 def generator_loss(
     encoder: Encoder, fake: Tensor, z: Tensor, *, weight: float = 0.5, match: str = "pearson"
 ) -> Tensor:
-    """What G minimises, row by row: D(x̃) − λ₂ρ(z, E(x̃)); arguments as for `encoder_loss`.
+    """What G minimises, row by row: D(x̃) − λ₂ρ(z, E(x̃)); arguments and errors as for `encoder_loss`.
+
+    References
+    ----------
+    Article 6409; (6.7).
 
     Examples
     --------
@@ -152,7 +188,7 @@ def generator_loss(
     tensor([1.5000])
     """
     _weights(weight, 0)
-    code = encoder(fake)
+    (code,) = _codes(encoder, z, fake)
     return code.mean(-1) + weight * match_loss(z, code, match)
 
 
@@ -175,7 +211,7 @@ def joint_loss(
 
     References
     ----------
-    Article 6409 (its code); (6.9).
+    Article 6409 (its code); (6.8).
 
     Examples
     --------
@@ -184,17 +220,56 @@ def joint_loss(
     tensor([-1.5000])
     """
     _weights(weight, penalty)
-    code_real, code_still, code_fake = encoder(torch.cat([x, fake.detach(), fake])).chunk(3)
+    if generator_weight is not None:
+        number("generator_weight", generator_weight, least=0)
+    _pairs(x, fake)
+    code_real, code_still, code_fake = _codes(encoder, z, x, fake.detach(), fake)
     score_real, score_still, score_fake = (code.mean(-1) for code in (code_real, code_still, code_fake))
     loss = score_real - score_still
     loss = loss + penalty * distance_penalty(score_real, score_still, x, fake.detach())
     loss = loss + (score_fake - score_still)
     if generator_weight is None or generator_weight == weight or match == "none":
         return loss + weight * match_loss(z, code_fake, match)
-    number("generator_weight", generator_weight, least=0)
     still, moved = match_loss(z, code_still, match), match_loss(z, code_fake, match)
     return loss + weight * still + generator_weight * (moved - still)  # the same trick once more
 
 
 def _weights(weight: float, penalty: float) -> None:
     number("weight", weight, least=0), number("penalty", penalty, least=0)
+
+
+def _codes(encoder: Encoder, z: Tensor, *batches: Tensor) -> tuple[Tensor, ...]:
+    """The codes of several batches, which E sees as one; raise unless each is of the shape of `z`."""
+    _floating(fake=batches[-1], z=z)
+    if z.ndim != 2 or any(len(batch) != len(z) for batch in batches):
+        raise ValueError(
+            f"z must have shape (B, n) with a row for each of the {len(batches[-1])} pictures, got "
+            f"{tuple(z.shape)}"
+        )
+    codes = encoder(torch.cat(batches))
+    wanted = (len(batches) * len(z), z.shape[1])
+    if not isinstance(codes, Tensor) or tuple(codes.shape) != wanted:
+        got = tuple(codes.shape) if isinstance(codes, Tensor) else type(codes).__name__
+        raise ValueError(f"encoder must give codes of the shape {wanted} for this batch, as z has, got {got}")
+    return codes.chunk(len(batches))
+
+
+def _pairs(x: Tensor, fake: Tensor) -> None:
+    _floating(x=x, fake=fake)
+    if x.shape != fake.shape or x.ndim < 2:
+        raise ValueError(
+            f"x and fake must have one shape (B, ...), got {tuple(x.shape)} and {tuple(fake.shape)}"
+        )
+
+
+def _floating(**tensors: Tensor) -> None:
+    """Raise unless all are floating-point tensors on one device."""
+    first, *_ = tensors
+    for name, value in tensors.items():
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            got = value.dtype if isinstance(value, Tensor) else type(value).__name__
+            raise TypeError(f"{name} must be a tensor of floating-point numbers, got {got}")
+        if value.device != tensors[first].device:
+            raise ValueError(
+                f"{first} and {name} must lie on one device, got {tensors[first].device} and {value.device}"
+            )

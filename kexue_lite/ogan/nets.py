@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kexue_lite.arguments import whole
+from kexue_lite.arguments import real, whole
 from kexue_lite.networks.mlp import draw_weights, undisturbed
 from kexue_lite.ogan.decomposition import LEAST, decompose
 
@@ -47,8 +47,12 @@ class OGAN(nn.Module):
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If a number is no whole number from 1, n is below 3, or `size` cannot be halved so often.
+
+    References
+    ----------
+    Article 6409; section 6.4.
 
     Examples
     --------
@@ -68,14 +72,14 @@ class OGAN(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.size, self.code_size = whole("size", size), whole("code_size", code_size)
+        size, code_size = whole("size", size), whole("code_size", code_size)
+        self.size, self.code_size = size, code_size
         if code_size < LEAST:
             raise ValueError(
                 f"code_size must be at least {LEAST}: an average and a deviation are free of ρ, and a "
                 f"direction needs what is left; got {code_size}"
             )
-        hidden = [whole(f"hidden[{k}]", width) for k, width in enumerate(hidden)]
-        channels = [whole(f"channels[{k}]", width) for k, width in enumerate(channels)]
+        hidden, channels = _widths("hidden", hidden), _widths("channels", channels)
         if size % 2 ** len(channels):
             raise ValueError(
                 f"size must be divisible by {2 ** len(channels)} for {len(channels)} channels, got {size}"
@@ -87,29 +91,40 @@ class OGAN(nn.Module):
         _draw_transposed(self, generator)
 
     def generate(self, z: Tensor) -> Tensor:
-        """G(z): ``(B, n)`` to ``(B, size, size)``; ValueError for another width."""
-        if z.ndim != 2 or z.shape[1] != self.code_size:
-            raise ValueError(f"z must have shape (B, {self.code_size}), got {tuple(z.shape)}")
+        """G(z): ``(B, n)`` to ``(B, size, size)``; ValueError or TypeError for what are no codes of it."""
+        checked_rows("z", z, (self.code_size,))
         return self.G(z)
 
     def encode(self, x: Tensor) -> Tensor:
-        """E(x): ``(B, size, size)`` or ``(B, 1, size, size)`` to ``(B, n)``; ValueError for others."""
-        if x.ndim == 4 and x.shape[1] == 1:
-            x = x[:, 0]
-        if x.ndim != 3 or tuple(x.shape[1:]) != (self.size, self.size):
-            raise ValueError(
-                f"x must have shape (B, {self.size}, {self.size}) or (B, 1, {self.size}, {self.size}), "
-                f"got {tuple(x.shape)}"
-            )
-        return self.E(x)
+        """E(x): ``(B, size, size)`` or ``(B, 1, size, size)`` to ``(B, n)``; errors as for `generate`."""
+        checked_rows("x", x, (self.size, self.size), (1, self.size, self.size))
+        return self.E(x.reshape(len(x), self.size, self.size))
 
     def score(self, x: Tensor) -> Tensor:
         """D(x) = avg E(x), ``(B,)``: low for what looks real."""
         return self.encode(x).mean(-1)
 
     def reconstruct(self, x: Tensor, *, shrink: float = 1.0) -> Tensor:
-        """G(shrink · N(E(x))); the article's code has a `shrink` of 0.9."""
-        return self.generate(shrink * decompose(self.encode(x))[2])
+        """G(shrink · N(E(x))), (6.9); the article's code has a `shrink` of 0.9."""
+        return self.generate(real("shrink", shrink) * decompose(self.encode(x))[2])
+
+
+def checked_rows(name: str, value: Tensor, *shapes: tuple[int, ...]) -> None:
+    """Raise unless `value` is a tensor of floating-point numbers whose rows have one of the shapes.
+
+    Examples
+    --------
+    >>> checked_rows("z", torch.zeros(3, 8), (16,))
+    Traceback (most recent call last):
+    ...
+    ValueError: z must have shape (B, 16), got (3, 8)
+    """
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        got = value.dtype if isinstance(value, Tensor) else type(value).__name__
+        raise TypeError(f"{name} must be a tensor of floating-point numbers, got {got}")
+    if tuple(value.shape[1:]) not in shapes or not value.ndim:
+        allowed = " or ".join(f"({', '.join(map(str, ('B', *shape)))})" for shape in shapes)
+        raise ValueError(f"{name} must have shape {allowed}, got {tuple(value.shape)}")
 
 
 class _Reshape(nn.Module):
@@ -124,6 +139,12 @@ class _Reshape(nn.Module):
 
     def extra_repr(self) -> str:
         return f"shape={self.shape}"
+
+
+def _widths(name: str, value: Sequence[int]) -> list[int]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise TypeError(f"{name} must be a sequence of whole numbers, got {value!r}")
+    return [whole(f"{name}[{place}]", width) for place, width in enumerate(value)]
 
 
 def _generator_layers(size: int, n: int, hidden: list[int], channels: list[int]) -> list[nn.Module]:

@@ -12,8 +12,8 @@ already moved: at one and the same point the gradients of the two forms are equa
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -28,7 +28,12 @@ from kexue_lite.ogan.nets import OGAN
 from kexue_lite.ogan.warps import draw_warps, warp
 from kexue_lite.training import Checkpoint, generator_for, minibatches, train
 
-_APART = 2**32  # weights, order and codes draw from seeds of their own
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+# The order of the pictures, their codes, the weights, the points of the mixture and the last lesson draw from
+# seeds of their own: seed + k · APART. Five of them stay below 2³², where no two pairs of seed and step meet.
+APART = 2**29
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -41,7 +46,7 @@ class Recipe:
     code_size
         n.
     hidden, channels
-        Of `OGAN`.
+        Of `OGAN`; tuples.
     match, weight, generator_weight, penalty
         What ties E(G(z)) to z, E's λ₂, G's λ₂ (that of E if None), and λ₁: see `losses`. ``match="none"`` is
         the plain GAN.
@@ -91,14 +96,22 @@ class Recipe:
 
     def __post_init__(self) -> None:
         whole("code_size", self.code_size, LEAST)
+        for name in ("hidden", "channels"):
+            widths = getattr(self, name)
+            if not isinstance(widths, tuple):
+                raise TypeError(f"{name} must be a tuple of whole numbers, got {widths!r}")
+            for place, width in enumerate(widths):
+                whole(f"{name}[{place}]", width)
         if self.match not in MATCHES:
             raise ValueError(f"match must be one of {', '.join(MATCHES)}; got {self.match!r}")
-        real("weight", self.weight, least=0), real("penalty", self.penalty, least=0)
-        real("distort", self.distort, least=0)
+        for name in ("weight", "penalty", "distort"):
+            real(name, getattr(self, name), least=0)
         if self.generator_weight is not None:
             real("generator_weight", self.generator_weight, least=0)
         whole("lesson", self.lesson, 0)
         whole("steps", self.steps), whole("batch_size", self.batch_size, 2)  # batch norm needs two
+        if not isinstance(self.twin, bool):
+            raise TypeError(f"twin must be True or False, got {self.twin!r}")
         for name in ("rate", "encoder_rate"):
             if real(name, getattr(self, name)) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
@@ -106,20 +119,22 @@ class Recipe:
             raise ValueError(f"average must lie between 0 and 1 (both excluded), got {self.average}")
 
 
-# What the search on two halves of half A found best for a plain GAN, and what is used on the 25 spots.
 PLAIN = Recipe(match="none")
+
+# On the 25 spots, the best of the trials: for an O-GAN, and for a plain GAN, which was given more of them.
 GRID = Recipe(
-    code_size=8,
-    weight=0.3,
+    code_size=4,
+    weight=0.1,
     penalty=4.0,
-    steps=2500,
+    steps=8000,
     distort=0.0,
     batch_size=128,
-    rate=1e-3,
-    encoder_rate=3e-3,
+    rate=5e-3,
+    encoder_rate=1e-3,
     average=0.99,
     lesson=0,
 )
+PLAIN_GRID = replace(GRID, match="none", rate=3e-3)
 
 
 def joint_step(
@@ -127,7 +142,26 @@ def joint_step(
 ) -> Tensor:
     """The one loss of a batch, ``(B,)``: `joint_loss` of the model's two networks.
 
-    `x` are pictures that are displaced already; `maps` ``(B, 2, 3)`` displace the generated ones.
+    Parameters
+    ----------
+    model
+        Has `generate` and `encode`, such as `OGAN`.
+    x, z
+        Pictures ``(B, H, H)``, displaced already, and codes ``(B, n)``.
+    maps
+        ``(B, 2, 3)`` displace the generated pictures; none if left out.
+    recipe
+        Gives λ₁, λ₂ and the match.
+
+    References
+    ----------
+    Article 6409; (6.8).
+
+    Examples
+    --------
+    >>> model = OGAN(generator=torch.Generator().manual_seed(0))
+    >>> joint_step(model, torch.zeros(4, 8, 8), torch.zeros(4, 16), recipe=Recipe()).shape
+    torch.Size([4])
     """
     ogan = cast(OGAN, model)
     return joint_loss(
@@ -143,7 +177,17 @@ def joint_step(
 
 
 def separate_steps(recipe: Recipe) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
-    """The two losses of a batch, E's and G's, as functions ``(model, x, z, maps) -> (B,)``."""
+    """The two losses of a batch, E's and G's (6.7), as functions ``(model, x, z, maps) -> (B,)``.
+
+    They are the readable twin of `joint_step`: each has the gradient that the one loss gives its network.
+
+    Examples
+    --------
+    >>> model = OGAN(generator=torch.Generator().manual_seed(0))
+    >>> of_encoder, of_generator = separate_steps(Recipe())
+    >>> of_generator(model, torch.zeros(4, 8, 8), torch.zeros(4, 16)).shape
+    torch.Size([4])
+    """
 
     def of_encoder(model: nn.Module, x: Tensor, z: Tensor, maps: Tensor | None = None) -> Tensor:
         ogan = cast(OGAN, model)
@@ -172,31 +216,42 @@ def train_ogan(
     recipe: Recipe | None = None,
     seed: int = 0,
     checkpoint: Checkpoint | None = None,
+    fabric: Fabric | None = None,
 ) -> OGAN:
-    """Train an O-GAN (or, by its recipe, a plain GAN) on square pictures.
+    """Train an O-GAN (or, by its recipe, a plain GAN) on square pictures: down `joint_loss`, (6.8).
 
     Parameters
     ----------
     images
-        ``(N, H, H)`` in [0, 1], float32 or float64, on any device; N at least 2.
+        ``(N, H, H)`` in [0, 1], float32 or float64, on any device; N at least 2 for each process.
     recipe
         `Recipe()` if left out.
     seed
-        Of the weights, of the order of the pictures and of the codes.
+        Of the weights, of the order of the pictures and of the codes; from 0, below 2²⁹.
     checkpoint
-        Where the run keeps its state; if the file exists, the run is taken up from there.
+        Where the run keeps its state, and in ``<path>.lesson`` that of the last lesson; if the files exist,
+        the run is taken up from there, and ends with the bits of one that was never broken off.
+    fabric
+        Several processes, as for `train`. Each sees its rows of a batch, and so does G's batch norm: by it
+        alone the result differs from that of one process. The last lesson, in which G stands still, does not.
 
     Returns
     -------
     OGAN
-        With averaged weights, in evaluation mode, on the device of `images`.
+        With averaged weights, in evaluation mode, on the device of `images` (with `fabric`, of its process).
 
     Raises
     ------
     TypeError, ValueError
-        If shapes, types or ranges do not fit.
+        If shapes, types or ranges do not fit, or a checkpoint is of another run.
     FloatingPointError
         If the loss is not finite.
+    OSError
+        If a checkpoint cannot be written.
+
+    References
+    ----------
+    Article 6409; sections 6.3 and 6.4.
 
     Examples
     --------
@@ -206,32 +261,94 @@ def train_ogan(
     >>> model.generate(torch.zeros(2, 16)).shape
     torch.Size([2, 8, 8])
     """
-    recipe = Recipe() if recipe is None else recipe
+    recipe = checked_recipe(Recipe() if recipe is None else recipe)
     x = checked_images(images)
     if x.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"images must be float32 or float64 to train on, got {x.dtype}")
-    if len(x) < 2:
-        raise ValueError(f"images must be at least 2, got {len(x)}: batch norm has nothing to compare")
-    whole("seed", seed, 0)
+    seed = checked_seed(seed)
     model = OGAN(
         x.shape[1],
         recipe.code_size,
         hidden=recipe.hidden,
         channels=recipe.channels,
-        generator=generator_for(seed + 2 * _APART, 0),
+        generator=generator_for(seed + 2 * APART, 0),
     ).to(x)
-    return fit(model, x, recipe, seed=seed, checkpoint=checkpoint)
+    return fit(model, x, recipe, seed=seed, checkpoint=checkpoint, fabric=fabric)
 
 
-def fit(model: M, x: Tensor, recipe: Recipe, *, seed: int, checkpoint: Checkpoint | None = None) -> M:
-    """Train a model that has `generate`, `encode`, `G`, `E` on rows of `x`; the averaged one is returned."""
-    # An epoch is cut into nearly equal batches: the batch statistics of a small rest would be poor.
-    parts = max(1, round(len(x) / recipe.batch_size))
-    drawn = minibatches(x, batch_size=-(-len(x) // parts), seed=seed)
+def checked_recipe(recipe: Recipe) -> Recipe:
+    """The recipe itself; TypeError if it is none.
+
+    Examples
+    --------
+    >>> checked_recipe("O-GAN")
+    Traceback (most recent call last):
+    ...
+    TypeError: recipe must be a Recipe, got str
+    """
+    if not isinstance(recipe, Recipe):
+        raise TypeError(f"recipe must be a Recipe, got {type(recipe).__name__}")
+    return recipe
+
+
+def checked_seed(seed: int) -> int:
+    """The seed as an int; raise unless it is a whole number from 0, below 2²⁹.
+
+    Examples
+    --------
+    >>> checked_seed(2**29)
+    Traceback (most recent call last):
+    ...
+    ValueError: seed must be below 536870912, or streams of randomness meet; got 536870912
+    """
+    if whole("seed", seed, 0) >= APART:
+        raise ValueError(f"seed must be below {APART}, or streams of randomness meet; got {seed}")
+    return int(seed)
+
+
+def rows_of_a_batch(count: int, wanted: int, least: int = 2) -> int:
+    """How many rows a batch has: about `wanted`, so that no batch of an epoch has less than `least`.
+
+    The batch statistics of a small rest would be poor, and batch norm refuses a single row.
+
+    Examples
+    --------
+    >>> rows_of_a_batch(898, 64), rows_of_a_batch(7, 2), rows_of_a_batch(5, 64)
+    (65, 4, 5)
+    """
+    if count < least:
+        raise ValueError(
+            f"images must be at least {least}: two for the batch norm of each process; got {count}"
+        )
+    rows = max(least, -(-count // max(1, round(count / wanted))))
+    while 0 < count % rows < least:
+        rows += 1
+    return rows
+
+
+def fit(
+    model: M,
+    x: Tensor,
+    recipe: Recipe,
+    *,
+    seed: int,
+    checkpoint: Checkpoint | None = None,
+    fabric: Fabric | None = None,
+) -> M:
+    """Train a model that has `generate`, `encode`, `G`, `E` and `code_size` on rows of `x`.
+
+    Pictures ``(N, H, H)`` are displaced by the recipe, points ``(N, 2)`` are not. Returned is the model with
+    averaged weights; `model` itself ends with the last ones. Arguments and errors as for `train_ogan`, whose
+    second half this is.
+    """
+    seed = checked_seed(seed)
+    _same_code_size(model, recipe)
+    least = 2 * getattr(fabric, "world_size", 1)
+    drawn = minibatches(x, batch_size=rows_of_a_batch(len(x), recipe.batch_size, least), seed=seed)
 
     def batches(step: int) -> tuple[Tensor, ...]:
         (pictures,) = drawn(step)
-        noise = generator_for(seed + _APART, step, device=x.device)
+        noise = generator_for(seed + APART, step, device=x.device)
         z = torch.randn(len(pictures), recipe.code_size, generator=noise, device=x.device, dtype=x.dtype)
         if not recipe.distort or x.ndim != 3:  # points are not displaced
             return pictures, z
@@ -264,11 +381,12 @@ def fit(model: M, x: Tensor, recipe: Recipe, *, seed: int, checkpoint: Checkpoin
         steps=recipe.steps,
         average=recipe.average,
         checkpoint=checkpoint,
+        fabric=fabric,
         progress=False,
     )
     averaged: Any = run.averaged
     if recipe.lesson and recipe.match != "none":
-        last_lesson(averaged, recipe, seed=seed, checkpoint=checkpoint, points=x.ndim != 3)
+        last_lesson(averaged, recipe, seed=seed, checkpoint=checkpoint, fabric=fabric, points=x.ndim != 3)
     return averaged
 
 
@@ -278,9 +396,12 @@ def last_lesson(
     *,
     seed: int = 0,
     checkpoint: Checkpoint | None = None,
+    fabric: Fabric | None = None,
     points: bool = False,
 ) -> None:
     """E alone learns to read codes, on pictures of a G that has come to rest; changes E in place.
+
+    Its loss is `match_loss`: for an O-GAN −ρ(z, E(G(z))), a term of (6.7).
 
     While both learn, E runs after a G that moves, and the averages of two networks were never trained
     together. G's pictures are what they were. What E's average says of real and false is not kept up: after
@@ -289,18 +410,41 @@ def last_lesson(
     Parameters
     ----------
     model
-        Has `E`, `generate` and `code_size`; its E ends in evaluation mode.
-    recipe, seed, checkpoint
+        Has `E`, `generate` and `code_size`; is put into evaluation mode and stays there.
+    recipe, seed, checkpoint, fabric
         As for `train_ogan`; the state is kept beside that of the training, as ``<path>.lesson``.
     points
         Whether G makes points, which are not displaced.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the recipe has no lesson or no match, or its code size is not the model's; else as `train_ogan`.
+
+    Examples
+    --------
+    >>> model = OGAN(generator=torch.Generator().manual_seed(0))
+    >>> before = [net[0].weight.clone() for net in (model.G, model.E[1:])]
+    >>> last_lesson(model, Recipe(lesson=2))
+    >>> [torch.equal(net[0].weight, then) for net, then in zip((model.G, model.E[1:]), before)]
+    [True, False]
     """
     ogan: Any = model
+    seed = checked_seed(seed)
+    _same_code_size(model, recipe)
+    if not recipe.lesson or recipe.match == "none":
+        raise ValueError(
+            "recipe must have a lesson of at least 1 step and a match other than none, got "
+            f"lesson={recipe.lesson}, match={recipe.match!r}"
+        )
+    model.to(getattr(fabric, "device", None))  # G as well, which `train` does not see
+    model.eval()  # batch norm in training would make other pictures, and move with each of them
     weight = next(ogan.E.parameters())
+    felt = [parameter.requires_grad for parameter in ogan.E.parameters()]
     ogan.E.requires_grad_(True)
 
     def batches(step: int) -> tuple[Tensor, ...]:
-        noise = generator_for(seed + 4 * _APART, step, device=weight.device)
+        noise = generator_for(seed + 4 * APART, step, device=weight.device)
         kind = {"generator": noise, "device": weight.device, "dtype": weight.dtype}
         z = torch.randn(2 * recipe.batch_size, recipe.code_size, **kind)
         with torch.no_grad():
@@ -318,9 +462,16 @@ def last_lesson(
         schedule=LambdaLR(optimizer, lambda step: 1 - step / recipe.lesson),
         steps=recipe.lesson,
         checkpoint=None if checkpoint is None else Checkpoint(f"{checkpoint.path}.lesson", checkpoint.every),
+        fabric=fabric,
         progress=False,
     )
-    ogan.E.requires_grad_(False)
+    for parameter, before in zip(ogan.E.parameters(), felt, strict=True):
+        parameter.requires_grad_(before)
+
+
+def _same_code_size(model: nn.Module, recipe: Recipe) -> None:
+    if model.code_size != checked_recipe(recipe).code_size:
+        raise ValueError(f"recipe must have the model's code_size {model.code_size}, got {recipe.code_size}")
 
 
 def rise_and_fall(step: int, steps: int, rise: int = 100) -> float:

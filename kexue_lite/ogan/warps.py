@@ -34,8 +34,19 @@ def draw_warps(
 
     Parameters
     ----------
+    count
+        How many, at least 1.
     amount
         0 for the identity; at 1 up to 0.7 of 8 pixels, 0.15 radians, 10 % and a slant of 0.15.
+    generator
+        On the same kind of device as `device`.
+    dtype, device
+        Of the maps.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is out of range, or the generator is none, or lies elsewhere.
 
     Examples
     --------
@@ -45,6 +56,10 @@ def draw_warps(
     """
     B = whole("count", count)
     a = real("amount", amount, least=0)
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(f"generator must be a torch.Generator, got {type(generator).__name__}")
+    if generator.device.type != torch.device(device).type:
+        raise ValueError(f"generator must lie on the device {device}, got one on {generator.device}")
 
     def draw(size: float) -> Tensor:
         return size * a * (2 * torch.rand(B, generator=generator, dtype=dtype, device=device) - 1)
@@ -60,6 +75,20 @@ def draw_warps(
 def warp(pictures: Tensor, maps: Tensor) -> Tensor:
     """Each picture moved by its map, empty where nothing was: ``(B, H, W)``; gradients go through.
 
+    A pixel at p, in a square from −1 to 1, gets what was at A·p + b; between pixels it is interpolated.
+
+    Parameters
+    ----------
+    pictures
+        ``(B, H, W)``.
+    maps
+        ``(B, 2, 3)``: A and b, of the type and on the device of the pictures.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are not.
+
     Examples
     --------
     >>> x = torch.rand(2, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -70,6 +99,10 @@ def warp(pictures: Tensor, maps: Tensor) -> Tensor:
         raise ValueError(
             f"pictures must have shape (B, H, W) and maps (B, 2, 3), got {tuple(pictures.shape)} and "
             f"{tuple(maps.shape)}"
+        )
+    if pictures.dtype != maps.dtype or not pictures.is_floating_point():
+        raise TypeError(
+            f"pictures and maps must be of one floating-point type, got {pictures.dtype} and {maps.dtype}"
         )
     B, H, W = pictures.shape
     grid = F.affine_grid(maps, [B, 1, H, W], align_corners=False)

@@ -174,7 +174,7 @@ def test_what_is_no_code_is_refused_by_name(value: object, error: type[Exception
 
 @pytest.mark.parametrize("other", [codes(3, 5), codes(2, 4), codes(3, 4, dtype=torch.float32), codes(4)])
 def test_codes_that_do_not_fit_are_refused(other: Tensor) -> None:
-    with pytest.raises(ValueError, match="one shape and type"):
+    with pytest.raises(ValueError, match="one shape, type and device"):
         pearson(codes(3, 4), other)
 
 
@@ -250,6 +250,15 @@ def test_equal_pictures_divide_nothing_by_zero() -> None:
     assert score.grad is not None and torch.isfinite(score.grad).all()
 
 
+@pytest.mark.parametrize(("apart", "counted"), [(1e-2, 1e-4), (2e-3, 4e-6), (5e-4, 1e-6), (0.0, 1e-6)])
+def test_pairs_closer_than_a_mean_square_of_a_millionth_count_as_that_close(
+    apart: float, counted: float
+) -> None:
+    x = torch.zeros(2, 4, 4, dtype=DOUBLE)
+    R = distance_penalty(torch.full((2,), 3.0, dtype=DOUBLE), torch.ones(2, dtype=DOUBLE), x, x + apart)
+    assert torch.allclose(R, torch.full((2,), 4 / counted, dtype=DOUBLE), rtol=1e-9)
+
+
 def test_each_match_is_its_formula() -> None:
     z, code = codes(7, 5), codes(7, 5, seed=1)
     assert torch.allclose(match_loss(z, code), -pearson(z, code))
@@ -277,7 +286,7 @@ def test_bad_arguments_of_the_losses_are_named() -> None:
         joint_loss(model.encode, x, fake, z, penalty=float("nan"))
     with pytest.raises(ValueError, match="x and fake must have one shape"):
         distance_penalty(torch.zeros(2), torch.zeros(2), torch.zeros(2, 8, 8), torch.zeros(2, 7, 7))
-    with pytest.raises(ValueError, match="z and code must have one shape"):  # a model of another code size
+    with pytest.raises(ValueError, match=r"encoder must give codes of the shape \(9, 6\).*got \(9, 64\)"):
         generator_loss(lambda image: image.flatten(1), fake, z)
 
 

@@ -43,6 +43,9 @@ def test_the_recipes_are_those_of_the_package(result: dict) -> None:
     for name, recipe in ogan_digits.VARIANTS.items():
         assert result["recipes"][name] == json.loads(json.dumps(dataclasses.asdict(recipe)))
     assert ogan_digits.VARIANTS["O-GAN"] == ogan.Recipe()
+    assert result["grid_recipes"].keys() == ogan_digits.ON_GRID.keys()
+    for name, recipe in ogan_digits.ON_GRID.items():
+        assert result["grid_recipes"][name] == json.loads(json.dumps(dataclasses.asdict(recipe)))
 
 
 def test_the_summaries_are_those_of_the_rows(result: dict) -> None:
@@ -56,6 +59,34 @@ def test_the_summaries_are_those_of_the_rows(result: dict) -> None:
     line = result["ratios"][1]
     assert line["mean"] == pytest.approx(math.exp(statistics.fmean(logs)), abs=1e-3)
     assert line["low"] < line["mean"] < line["high"]
+
+
+def test_the_verdict_on_collapse_is_that_of_the_rows(result: dict) -> None:
+    """Spots, good points and evenness, seed by seed: O-GAN against the plain GAN, each at its own best."""
+    of = {(row["variant"], row["seed"]): row for row in result["grid"]}
+    assert {name for name, _ in of} == set(ogan_digits.ON_GRID) and len(of) == 3 * len(result["seeds"])
+    for row in of.values():
+        assert 0 <= row["found"] <= 25 and 0 <= row["good"] <= 1 and 0 <= row["effective"] <= 25.005
+    lines = {(line["difference"], line["score"]): line for line in result["grid_differences"]}
+    assert len(lines) == 6
+    for name in ("found", "good", "effective"):
+        line = lines["O-GAN less plain GAN", name]
+        apart = [of["O-GAN", s][name] - of["plain GAN", s][name] for s in result["seeds"]]
+        assert line["mean"] == pytest.approx(statistics.fmean(apart), abs=1e-4)
+        assert line["low"] <= line["mean"] <= line["high"]
+
+
+def test_differences_are_paired_by_seed() -> None:
+    rows = [
+        {"variant": name, "seed": seed, "good": seed + more}
+        for name, more in (("a", 0.5), ("b", 0.0))
+        for seed in (0, 3, 8)
+    ]
+    (line,) = ogan_digits.differences(rows, "a", "b", ("good",))
+    assert line == {"difference": "a less b", "score": "good", "mean": 0.5, "low": 0.5, "high": 0.5}
+    rows[0]["good"] = 3.5
+    (line,) = ogan_digits.differences(rows, "a", "b", ("good",))
+    assert line["mean"] == 1.5 and line["low"] == pytest.approx(1.5 - 4.302653 * 3**0.5 / 3**0.5, abs=1e-4)
 
 
 def test_the_rows_of_one_row_each_are_put_together(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,11 +103,11 @@ def test_the_rows_of_one_row_each_are_put_together(tmp_path, monkeypatch: pytest
     ogan_digits.work_on([0, 1, 2], (1, 2), math.inf)
     rows = ogan_digits.collected([0, 1, 2])
     assert rows is not None and {task: len(part) for task, part in rows.items()} == {
-        "digits": 12, "grid": 9, "fewer": 4,
+        "digits": 15, "grid": 9, "fewer": 6,
     }  # fmt: skip
-    assert len(calls) == len(set(calls)) == 25
+    assert len(calls) == len(set(calls)) == 30
     ogan_digits.work_on([0, 1, 2], (0, 1), math.inf)  # nothing is left to do
-    assert len(calls) == 25
+    assert len(calls) == 30
 
 
 def test_the_full_scale_runs_on_a_few_small_pictures() -> None:
