@@ -35,8 +35,8 @@ class Clouds(nn.Module):
 
     Raises
     ------
-    ValueError
-        If shapes do not fit, a number is not finite, or a covariance has a negative eigenvalue.
+    TypeError, ValueError
+        If shapes or types do not fit, a number is not finite, or a covariance has a negative eigenvalue.
 
     Examples
     --------
@@ -59,6 +59,8 @@ class Clouds(nn.Module):
                 "centres, covariances and shares must have shapes (K, D), (K, D, D) and (K,), got "
                 f"{tuple(centres.shape)}, {tuple(covariances.shape)} and {tuple(shares.shape)}"
             )
+        if centres.dtype not in (torch.float32, torch.float64):
+            raise TypeError(f"centres must be float32 or float64, got {centres.dtype}")
         if (
             not all(part.isfinite().all() for part in (centres, covariances, shares))
             or not (shares > 0).all()
@@ -75,18 +77,6 @@ class Clouds(nn.Module):
         }
         for name, part in parts.items():
             self.register_buffer(name, part.to(centres.dtype))
-
-    @classmethod
-    def round(cls, dimensions: int) -> Clouds:
-        """One round cloud of unit variance around zero: no head start.
-
-        Examples
-        --------
-        >>> Clouds.round(3).variances
-        tensor([[1., 1., 1.]])
-        """
-        D = whole("dimensions", dimensions)
-        return cls(torch.zeros(1, D), torch.eye(D)[None], torch.ones(1))
 
     @classmethod
     def fit(cls, x: Tensor, count: int, *, floor: float = 0.03, seed: int = 0) -> Clouds:
@@ -143,12 +133,16 @@ class Clouds(nn.Module):
 
         Examples
         --------
-        >>> Clouds.round(2).sample(5, generator=torch.Generator().manual_seed(0)).shape
+        >>> one = Clouds(torch.zeros(1, 2), torch.eye(2)[None], torch.ones(1))
+        >>> one.sample(5, generator=torch.Generator().manual_seed(0)).shape
         torch.Size([5, 2])
         """
         if not whole("count", count, 0):
             return self.centres[:0]
-        of = torch.multinomial(self.shares.cpu(), count, replacement=True, generator=generator)
-        noise = torch.randn(count, self.centres.shape[1], generator=generator).to(self.centres)
+        place = generator.device
+        of = torch.multinomial(self.shares.to(place), count, replacement=True, generator=generator)
         of = of.to(self.centres.device)
+        noise = torch.randn(
+            count, self.centres.shape[1], generator=generator, dtype=self.centres.dtype, device=place
+        ).to(self.centres.device)
         return self.centres[of] + torch.einsum("nde,ne->nd", self.axes[of], self.variances[of].sqrt() * noise)
