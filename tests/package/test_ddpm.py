@@ -95,6 +95,13 @@ def test_a_road_that_does_not_reach_noise_is_refused_with_what_remains() -> None
     with pytest.raises(ValueError, match=r"36.4 %"):
         Schedule.linear(100, rescaled=False)
     assert Schedule.article(100, rescaled=False, most_signal=0.37).T == 100
+    for left, fine in ((0.0099, True), (0.0101, False)):  # one per cent is the limit
+        alpha = torch.tensor([0.9, left / 0.9], dtype=torch.float64).sqrt()
+        if fine:
+            assert Schedule(alpha).signal == pytest.approx(left)
+        else:
+            with pytest.raises(ValueError, match=r"after its 2 steps 1\.01 % .*at most 1 % is allowed"):
+                Schedule(alpha)
 
 
 @pytest.mark.parametrize("T", [1, 0, -5, 2.5, True, "100"])
@@ -410,6 +417,30 @@ def test_a_weight_makes_the_loss_another_loss(kind: str) -> None:
         assert torch.allclose(said(guess), (guess - at["beta_bar"] * x) / at["alpha_bar"], atol=1e-9)
     got = loss(lambda x, t: guess, x0, schedule, t=t, noise=noise, weight=weight_of(kind, schedule))
     assert torch.allclose(got, expected, rtol=1e-9)
+
+
+def test_left_to_itself_the_loss_draws_every_t_alike() -> None:
+    schedule, asked = Schedule.article(30), []
+
+    def model(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        asked.append(t)
+        return x
+
+    loss(model, torch.zeros(30_000, 2), schedule, generator=seeded())
+    counts = torch.bincount(asked[0], minlength=32)
+    assert counts[0] == counts[31] == 0 and counts.sum() == 30_000
+    assert float(((counts[1:31] - 1000) / 1000**0.5).abs().max()) < 4
+
+
+def test_a_shortened_schedule_asks_the_model_for_the_times_it_knows() -> None:
+    schedule, asked = Schedule.article(1000).every(4), []
+
+    def model(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        asked.append(t.tolist())
+        return x
+
+    loss(model, torch.zeros(4, 2), schedule, t=torch.tensor([1, 2, 3, 4]))
+    assert asked == [[250, 500, 750, 1000]]
 
 
 def test_weights_are_checked() -> None:
