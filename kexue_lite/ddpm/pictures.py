@@ -59,11 +59,13 @@ class Recipe:
         Of the U-Net.
     clouds
         K, of the head start; 0 for none.
+    shrink
+        How far the covariances of the clouds are moved to their mean: see `Clouds.fit`.
     kind
         What the network says where there is no head start: see `NoiseModel`. With one it says what the guess
         of the clouds misses.
     steps, batch_size, rate
-        Length of training, pictures of a step, largest learning rate.
+        Length of training, pictures of a step (about: see `even_batch`), largest learning rate.
     average
         Decay of the moving average of the weights.
     level, breadth
@@ -92,6 +94,7 @@ class Recipe:
     T: int = 1000
     channels: Sequence[int] = (16, 64)
     clouds: int = 20
+    shrink: float = 0.3
     kind: str = "velocity"
     steps: int = 1400
     batch_size: int = 64
@@ -114,8 +117,31 @@ class Recipe:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if not 0 < real("average", self.average) < 1:
             raise ValueError(f"average must lie between 0 and 1 (both excluded), got {self.average}")
+        real("shrink", self.shrink, least=0, most=1)
         if self.level is not None:
             real("level", self.level)
+
+
+def even_batch(rows: int, batch_size: int) -> int:
+    """The batch size nearest to the wanted one whose last batch of an epoch is at least half full.
+
+    A step has one length whatever its batch: with 449 pictures and batches of 64 every eighth step would
+    follow the gradient of a single picture, and the network learns next to nothing.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer rows than that.
+
+    Examples
+    --------
+    >>> even_batch(449, 64)  # six batches of 65 and one of 59
+    65
+    """
+    if whole("batch_size", batch_size) > rows:
+        raise ValueError(f"batch_size must be at most the number of rows, {rows}; got {batch_size}")
+    sizes = (batch_size + sign * k for k in range(rows) for sign in (1, -1))
+    return next(B for B in sizes if 1 <= B <= rows and 2 * (-rows % B) <= B)
 
 
 def level_density(schedule: Schedule, *, level: float = 0.2, breadth: float = 1.0) -> Tensor:
@@ -336,9 +362,10 @@ def train_pictures(
         raise ValueError("images are all the same: there is nothing to learn")
     x = (pictures - mean) / scale
     flat = x.flatten(1)
-    clouds = Clouds.fit(flat, settings.clouds, seed=checked_seed(seed)) if settings.clouds else None
+    checked_seed(seed)
+    clouds = Clouds.fit(flat, settings.clouds, shrink=settings.shrink, seed=seed) if settings.clouds else None
     model = PictureModel(
-        pictures.shape[1], settings, clouds=clouds, generator=generator_for(checked_seed(seed), _WEIGHTS)
+        pictures.shape[1], settings, clouds=clouds, generator=generator_for(seed, _WEIGHTS)
     ).to(pictures)
     model.mean.copy_(mean), model.scale.copy_(scale)
     if clouds is not None:
@@ -347,7 +374,7 @@ def train_pictures(
     batches = noisy_batches(
         x,
         schedule,
-        batch_size=settings.batch_size,
+        batch_size=even_batch(len(x), settings.batch_size),
         seed=seed,
         chances=None
         if settings.level is None
