@@ -6,8 +6,9 @@ recipe was chosen inside half A, cut in two; half B was looked at when it stood.
 - rows: the recipe, over the seeds; and with one thing taken away, one seed each: pictures (225 of them), the
   draw of t, the head start, all of it (the plain DDPM: noise predicted, t even, no head start);
 - said: what the network says, without a head start, each with the loss that is its own;
-- samplers: the recipe's first model with other samplers, fewer steps and more, and a sceptic's baseline: the
-  clouds of the head start alone, without a network;
+- samplers: the recipe's first model with other samplers, fewer steps and more, and a sceptic's two baselines:
+  points of the clouds of the head start, without network or steps; and the recipe's own sampler where the
+  network says zero, so that the clouds' guess is all there is;
 - lengths: the recipe trained with other T, the schedule rescaled, all T steps walked. The head start stays:
   with it the network is good enough for the length of a step to be seen, and it is the same for every T.
 
@@ -17,6 +18,7 @@ recipe was chosen inside half A, cut in two; half B was looked at when it stood.
 from __future__ import annotations
 
 import argparse
+import copy
 import dataclasses
 import json
 import math
@@ -37,12 +39,14 @@ import kexue_lite.ddpm.unet as unet
 from benchmarks import harness
 from kexue_lite.data import digits
 from kexue_lite.ddpm import PictureModel, Quality, Recipe, TrainedPictures, quality, train_pictures
+from kexue_lite.ddpm.predict import silence
 from kexue_lite.networks import judge
 from kexue_lite.training import Checkpoint
 
 CODE = (clouds, pictures, process, sampling, schedule, unet)
 RECIPE = "the recipe"
 CLOUDS = "the clouds alone"
+WALKED = "the clouds alone, walked"
 OPENING = 30  # steps
 PLAIN = "the plain DDPM"
 
@@ -76,6 +80,7 @@ SAID: dict[str, tuple[str, dict[str, Any]]] = {
 }
 WAYS: dict[str, dict[str, Any]] = {
     CLOUDS: {},
+    WALKED: {},
     "σ = β": {"sigma": "beta"},
     "σ of the posterior": {"sigma": "posterior"},
     "no noise, σ = 0": {"sigma": "none"},
@@ -131,6 +136,14 @@ def score_clouds(model: PictureModel, seed: int, *, count: int = 898) -> tuple[Q
     return quality(made, A.images, B.images, see=judge()), seconds
 
 
+def score_guess(model: PictureModel, seed: int) -> tuple[Quality, float]:
+    """The same where the network says zero: the clouds' guess, walked by the recipe's sampler."""
+    bare = copy.deepcopy(model)
+    assert isinstance(bare.net, unet.UNet)
+    silence(bare.net.leave)
+    return score(bare, seed)
+
+
 def row(contender: str, seed: int, found: Quality, training: float, making: float) -> dict[str, Any]:
     """One line of the table."""
     return {
@@ -172,6 +185,8 @@ def race(
             trained = models[model, seed]
             if contender == CLOUDS:
                 judged, making = score_clouds(trained.model, seed)
+            elif contender == WALKED:
+                judged, making = score_guess(trained.model, seed)
             else:
                 judged, making = score(trained.model, seed, **how)
             training = trained.run.records[-1]["seconds"]

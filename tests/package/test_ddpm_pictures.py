@@ -23,6 +23,7 @@ from kexue_lite.ddpm import (
     noisy_batches,
     train_pictures,
 )
+from kexue_lite.ddpm.pictures import even_batch
 from kexue_lite.networks import judge
 from kexue_lite.training import Checkpoint, train
 
@@ -102,6 +103,46 @@ def test_bad_clouds_are_refused(arguments: tuple, words: str) -> None:
             Clouds(torch.zeros(1, 2, dtype=dtype), torch.eye(2)[None], torch.ones(1))
 
 
+def test_shrinking_moves_each_cloud_to_the_mean_of_all() -> None:
+    x = torch.cat(
+        [torch.randn(60, 3, generator=seeded()) * 0.3 - 4, torch.randn(40, 3, generator=seeded(1)) + 4]
+    )
+
+    def matrices(shrink: float) -> torch.Tensor:
+        clouds = Clouds.fit(x.double(), 2, shrink=shrink)
+        return clouds.axes @ torch.diag_embed(clouds.variances) @ clouds.axes.mT
+
+    whole, shares = matrices(0), Clouds.fit(x.double(), 2).shares
+    common = (shares[:, None, None] * whole).sum(0)
+    assert sorted(shares.tolist()) == pytest.approx([0.4, 0.6], abs=1e-6)
+    assert torch.allclose(matrices(0.3), 0.7 * whole + 0.3 * common, atol=1e-9)
+    assert torch.allclose(matrices(1), common.expand(2, 3, 3), atol=1e-9)
+    floors = [float(Clouds.fit(x, 2, floor=floor).variances.min()) for floor in (0.01, 0.51)]
+    assert floors[1] - floors[0] == pytest.approx(0.5, abs=1e-3)
+    for bad in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="shrink"):
+            Clouds.fit(x, 2, shrink=bad)
+
+
+def test_shrunk_clouds_guess_better_where_they_were_not_fitted() -> None:
+    images = digits()[0].images
+    x = torch.from_numpy(images - images.mean(0)).flatten(1) / float((images - images.mean(0)).std())
+    noise = torch.randn(449, 64, generator=seeded())
+    keep, add = torch.full((449,), 0.9), torch.full((449,), 0.19**0.5)
+    errors = {
+        shrink: [
+            float(
+                (Clouds.fit(x[::2], 10, shrink=shrink)(0.9 * y + 0.19**0.5 * noise, keep, add) - y)
+                .square()
+                .mean()
+            )
+            for y in (x[::2], x[1::2])
+        ]
+        for shrink in (0.0, 0.3)
+    }
+    assert errors[0.0][0] < errors[0.3][0] < 0.95 * errors[0.3][1] < 0.9 * errors[0.0][1]
+
+
 def test_bad_fits_are_refused() -> None:
     x = torch.randn(5, 2, generator=seeded())
     for arguments, words in (((x, 6), "N at least 6"), ((x, 0), "count"), ((x[:, :, None], 2), "N, D")):
@@ -161,6 +202,28 @@ def test_without_clouds_the_loss_is_that_of_what_the_network_says(kind: str) -> 
     assert model.net.kind == kind and model.clouds is None
 
 
+def test_no_epoch_ends_with_a_small_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    for rows in (1, 2, 33, 65, 449, 898, 1057):
+        for wanted in (1, 2, 32, 64, rows):
+            if wanted <= rows:
+                got = even_batch(rows, wanted)
+                assert (rows % got or got) >= got / 2 and abs(got - wanted) <= max(1, wanted / 4)
+                if (rows % wanted or wanted) >= wanted / 2:
+                    assert got == wanted
+    with pytest.raises(ValueError, match="batch_size must be at most the number of rows, 5; got 6"):
+        even_batch(5, 6)
+    sizes: set[int] = set()
+
+    def spied(*arguments: object, batch_size: int, **options: object):
+        batches = noisy_batches(*arguments, batch_size=batch_size, **options)  # type: ignore[arg-type]
+        sizes.update(len(batches(k)[0]) for k in range(6))
+        return batches
+
+    monkeypatch.setattr(pictures, "noisy_batches", spied)
+    train_pictures(some(97), recipe=dataclasses.replace(TINY, steps=1))  # 3 · 32 + 1
+    assert min(sizes) >= 16 and len(sizes) == 2
+
+
 def test_an_even_draw_of_t_is_even(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[object] = []
 
@@ -192,6 +255,7 @@ def test_an_even_draw_of_t_is_even(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"breadth": -1.0}, ValueError, "breadth must be positive"),
         ({"sigma": "big"}, ValueError, "sigma must be one of beta, posterior, none, ddim; got 'big'"),
         ({"levels": -1}, ValueError, "levels"),
+        ({"shrink": 1.5}, ValueError, "shrink"),
     ],
 )
 def test_bad_recipes_are_refused_before_the_training(changes: dict, error: type, words: str) -> None:
