@@ -50,8 +50,10 @@ SIGMAS = ("beta", "posterior", "none", "ddim")
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings, chosen on half A of the digits alone (cut in two: trained on one part, scored on the other, with
-    half as many clouds, so that there are as many pictures to a cloud).
+    """Settings, chosen on half A of the digits alone.
+
+    It was cut in two: trained on one part, scored on the other; with half as many clouds, so that there were
+    as many pictures to a cloud.
 
     Attributes
     ----------
