@@ -100,7 +100,7 @@ class Recipe:
     clouds: int = 20
     shrink: float = 0.3
     kind: str = "velocity"
-    steps: int = 1000
+    steps: int = 1400
     batch_size: int = 64
     rate: float = 3e-3
     average: float = 0.99
