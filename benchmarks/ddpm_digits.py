@@ -1,12 +1,16 @@
 """Diffusion of digits (chapter 7): trained on half A, as many made as there are in A, scored against half B.
 
 The yardstick is the distance of half A, which is real, to half B, in the features of chapter 3's judge. The
-recipe was chosen inside half A, cut in two; half B was looked at when it stood. The questions:
+recipe was chosen inside half A, cut in two; half B was looked at when it stood. The tables:
 
-- the recipe, over the seeds;
-- the same on 225 of the pictures (less data), and without the head start;
-- the clouds of the head start alone, without a network: a sceptic's baseline;
-- the recipe's first model with other samplers: σ = β, no noise, the deterministic one; fewer steps and more.
+- rows: the recipe, over the seeds; and with one thing taken away, one seed each: pictures (225 of them), the
+  draw of t, the head start, all of it (the plain DDPM: noise predicted, t even, no head start);
+- said: what the network says, without a head start, each with the loss that is its own;
+- samplers: the recipe's first model with other samplers, fewer steps and more, and a sceptic's two baselines:
+  points of the clouds of the head start, without network or steps; and the recipe's own sampler where the
+  network says zero, so that the clouds' guess is all there is;
+- lengths: the recipe trained with other T, the schedule rescaled, all T steps walked. The head start stays:
+  with it the network is good enough for the length of a step to be seen, and it is the same for every T.
 
     python -m benchmarks.ddpm_digits --seeds 0 1 2
 """
@@ -14,6 +18,7 @@ recipe was chosen inside half A, cut in two; half B was looked at when it stood.
 from __future__ import annotations
 
 import argparse
+import copy
 import dataclasses
 import json
 import math
@@ -34,30 +39,64 @@ import kexue_lite.ddpm.unet as unet
 from benchmarks import harness
 from kexue_lite.data import digits
 from kexue_lite.ddpm import PictureModel, Quality, Recipe, TrainedPictures, quality, train_pictures
+from kexue_lite.ddpm.predict import silence
 from kexue_lite.networks import judge
 from kexue_lite.training import Checkpoint
 
 CODE = (clouds, pictures, process, sampling, schedule, unet)
 RECIPE = "the recipe"
 CLOUDS = "the clouds alone"
+WALKED = "the clouds alone, walked"
 OPENING = 30  # steps
+PLAIN = "the plain DDPM"
+
+
+def _with(**changes: Any) -> dict[str, Any]:
+    return {"recipe": dataclasses.replace(Recipe(), **changes)}
+
+
 CONTENDERS: dict[str, dict[str, Any]] = {
     RECIPE: {},
     "225 pictures": {"pictures": 225},
-    "no head start": {"recipe": dataclasses.replace(Recipe(), clouds=0)},
+    "t drawn evenly": _with(level=None),
+    "no head start": _with(clouds=0, kind="velocity"),
+    PLAIN: _with(clouds=0, kind="noise", level=None),
+    **{f"{kind} said": _with(clouds=0, kind=kind) for kind in ("noise", "picture", "mean")},
+    **{f"T = {T}": _with(T=T, kept=T) for T in (25, 50, 100, 200)},
 }
-OTHERS = [name for name in CONTENDERS if name != RECIPE]
-SAMPLERS: dict[str, dict[str, Any]] = {
+# For each table what a row is called, whose model it is, and how that one is sampled.
+ROWS: dict[str, tuple[str, dict[str, Any]]] = {
+    "225 pictures": ("225 pictures", {}),
+    "t drawn evenly": ("t drawn evenly", {}),
+    "no head start": ("no head start", {}),
+    PLAIN: (PLAIN, {}),
+    f"{PLAIN}, all 1000 steps, σ = β, not clipped": (PLAIN, {"kept": 1000, "sigma": "beta", "clip": False}),
+}
+SAID: dict[str, tuple[str, dict[str, Any]]] = {
+    "the noise": ("noise said", {}),
+    "the picture": ("picture said", {}),
+    "the mean of the step before": ("mean said", {}),
+    "the velocity": ("no head start", {}),
+}
+WAYS: dict[str, dict[str, Any]] = {
+    CLOUDS: {},
+    WALKED: {},
     "σ = β": {"sigma": "beta"},
     "σ of the posterior": {"sigma": "posterior"},
     "no noise, σ = 0": {"sigma": "none"},
     "deterministic": {"sigma": "ddim"},
-    "10 steps kept": {"kept": 10},
-    "20 steps kept": {"kept": 20},
-    "80 steps kept": {"kept": 80},
+    **{f"{kept} steps kept": {"kept": kept} for kept in (5, 10, 20, 40, 80, 200, 1000)},
+    "1000 steps kept, σ = β": {"kept": 1000, "sigma": "beta"},
     "noise at the last step, too": {"sigma": "beta", "last_noise": True},
     "not clipped": {"clip": False},
 }
+SAMPLERS = {name: (RECIPE, how) for name, how in WAYS.items()}
+LENGTHS: dict[str, tuple[str, dict[str, Any]]] = {
+    f"T = {T}, {name}": (f"T = {T}", {"sigma": sigma})
+    for T in (25, 50, 100, 200)
+    for name, sigma in (("σ = β", "beta"), ("σ of the posterior", "posterior"))
+}
+TABLES = {"samplers": SAMPLERS, "rows": ROWS, "said": SAID, "lengths": LENGTHS}
 
 
 def contend(
@@ -88,12 +127,21 @@ def score(model: PictureModel, seed: int, *, count: int = 898, **how: Any) -> tu
 
 def score_clouds(model: PictureModel, seed: int, *, count: int = 898) -> tuple[Quality, float]:
     """The same of points drawn from the clouds of the head start, with no network and no steps."""
+    assert model.clouds is not None
     A, B = digits()
     begin = time.perf_counter()
     x = model.clouds.sample(count, generator=torch.Generator().manual_seed(1000 + seed))
     made = model.pictures(x.reshape(count, *model.mean.shape))
     seconds = time.perf_counter() - begin
     return quality(made, A.images, B.images, see=judge()), seconds
+
+
+def score_guess(model: PictureModel, seed: int) -> tuple[Quality, float]:
+    """The same where the network says zero: the clouds' guess, walked by the recipe's sampler."""
+    bare = copy.deepcopy(model)
+    assert isinstance(bare.net, unet.UNet)
+    silence(bare.net.leave)
+    return score(bare, seed)
 
 
 def row(contender: str, seed: int, found: Quality, training: float, making: float) -> dict[str, Any]:
@@ -114,22 +162,21 @@ def row(contender: str, seed: int, found: Quality, training: float, making: floa
 
 
 def race(
-    seeds: list[int], threads: int, contenders: list[str], keep: Path | None = None
+    seeds: list[int], threads: int, tables: list[str], keep: Path | None = None
 ) -> Iterator[dict[str, Any]]:
-    """The recipe over the seeds; then other samplers of its first model; then the other contenders.
+    """The recipe over the seeds; then the tables, of the first seed.
 
-    The result so far is yielded after each part, so that a run that is cut has something to show. With
+    The result so far is yielded after each table, so that a run that is cut has something to show. With
     `keep`, a folder, what was trained and scored before, by the same code, is read from there.
     """
     about = harness.circumstances(code=CODE, packages=("torch", "numpy", "scikit-learn"))
     torch.set_num_threads(threads)
-    rows: list[dict[str, Any]] = []
-    samplers: list[dict[str, Any]] = []
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
     models: dict[tuple[str, int], TrainedPictures] = {}
     done = keep and keep / f"rows-{about['code']}.json"
     known: dict[str, Any] = json.loads(done.read_text(encoding="utf-8")) if done and done.exists() else {}
 
-    def line(contender: str, seed: int, model: str, how: dict[str, Any] | None = None) -> dict[str, Any]:
+    def line(contender: str, seed: int, model: str, how: dict[str, Any]) -> dict[str, Any]:
         key = f"{contender}, seed {seed}"
         if key not in known:
             file = keep and keep / f"{about['code']}-{model.replace(' ', '-')}-{seed}.pt"
@@ -137,11 +184,13 @@ def race(
                 models[model, seed] = contend(seed, keep=file, **CONTENDERS[model])
             trained = models[model, seed]
             if contender == CLOUDS:
-                found, making = score_clouds(trained.model, seed)
+                judged, making = score_clouds(trained.model, seed)
+            elif contender == WALKED:
+                judged, making = score_guess(trained.model, seed)
             else:
-                found, making = score(trained.model, seed, **(how or {}))
+                judged, making = score(trained.model, seed, **how)
             training = trained.run.records[-1]["seconds"]
-            known[key] = row(contender, seed, found, training, making)
+            known[key] = row(contender, seed, judged, training, making)
             known[key]["opening_loss"] = round(opening(trained), 5)
             if done:
                 done.write_text(json.dumps(known), encoding="utf-8")
@@ -149,28 +198,23 @@ def race(
         return known[key]
 
     for seed in seeds:
-        rows.append(line(RECIPE, seed, RECIPE))
-    yield _result(rows, samplers, threads, seeds) | about
-    for sampler, how in {CLOUDS: {}, **SAMPLERS}.items():
-        samplers.append(line(sampler, seeds[0], RECIPE, how))
-    yield _result(rows, samplers, threads, seeds) | about
-    for name in contenders:
-        rows.append(line(name, seeds[0], name))
-        yield _result(rows, samplers, threads, seeds) | about
+        found["rows"].append(line(RECIPE, seed, RECIPE, {}))
+    yield _result(found, threads, seeds) | about
+    for table in tables:
+        for contender, (model, how) in TABLES[table].items():
+            found[table].append(line(contender, seeds[0], model, how))
+        yield _result(found, threads, seeds) | about
 
 
-def _result(
-    rows: list[dict[str, Any]], samplers: list[dict[str, Any]], threads: int, seeds: list[int]
-) -> dict[str, Any]:
+def _result(found: dict[str, list[dict[str, Any]]], threads: int, seeds: list[int]) -> dict[str, Any]:
     A, B = digits()
     real = quality(A.images, A.images, B.images, see=judge(), resamples=20)
-    own = [r for r in rows if r["contender"] == RECIPE]
+    own = [r for r in found["rows"] if r["contender"] == RECIPE]
     return {
         "title": "A small U-Net writes digits",
         "question": "How far are 898 made digits from 899 unseen ones, in units of the distance of 898 "
         "real ones? Intervals of 95 % from resampling; 'low' and 'high' belong to the distance.",
-        "rows": list(rows),
-        "samplers": list(samplers),
+        **{table: list(rows) for table, rows in found.items()},
         "summary": [
             {
                 "contender": RECIPE,
@@ -199,12 +243,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--contenders", nargs="+", default=OTHERS, choices=OTHERS)
+    parser.add_argument("--tables", nargs="*", default=list(TABLES), choices=list(TABLES))
     parser.add_argument("--keep", type=Path, help="a folder for checkpoints: what was cut is taken up again")
     options = parser.parse_args(arguments)
     if options.keep:
         options.keep.mkdir(parents=True, exist_ok=True)
-    for result in race(options.seeds, options.threads, options.contenders, options.keep):
+    for result in race(options.seeds, options.threads, options.tables, options.keep):
         print(harness.markdown(result["summary"]))
         print("stored in", harness.store("ddpm_digits", result).name, flush=True)
 

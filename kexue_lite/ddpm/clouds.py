@@ -9,11 +9,15 @@ In the axes of its own S_k a cloud is a list of variances λ, and the matrix a l
 ᾱ λ/(ᾱ² λ + β̄²). A network that is given this guess has to learn only what no mixture of a few clouds knows.
 With a single round cloud of unit variance the guess is ᾱ x_t, and what is left to learn is the velocity.
 
-The clouds are fitted by scikit-learn's `GaussianMixture` (expectation and maximisation).
+The clouds are fitted by scikit-learn's `GaussianMixture` (expectation and maximisation). A cloud of few data
+knows them by heart: its guess is good for these and poor for others, and then the network learns to correct
+the wrong thing. So each covariance is moved a part of the way to their mean (as Friedman's regularised
+discriminant analysis does, 1989).
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -35,8 +39,8 @@ class Clouds(nn.Module):
 
     Raises
     ------
-    ValueError
-        If shapes do not fit, a number is not finite, or a covariance has a negative eigenvalue.
+    TypeError, ValueError
+        If shapes or types do not fit, a number is not finite, or a covariance has a negative eigenvalue.
 
     Examples
     --------
@@ -59,6 +63,8 @@ class Clouds(nn.Module):
                 "centres, covariances and shares must have shapes (K, D), (K, D, D) and (K,), got "
                 f"{tuple(centres.shape)}, {tuple(covariances.shape)} and {tuple(shares.shape)}"
             )
+        if centres.dtype not in (torch.float32, torch.float64):
+            raise TypeError(f"centres must be float32 or float64, got {centres.dtype}")
         if (
             not all(part.isfinite().all() for part in (centres, covariances, shares))
             or not (shares > 0).all()
@@ -77,19 +83,7 @@ class Clouds(nn.Module):
             self.register_buffer(name, part.to(centres.dtype))
 
     @classmethod
-    def round(cls, dimensions: int) -> Clouds:
-        """One round cloud of unit variance around zero: no head start.
-
-        Examples
-        --------
-        >>> Clouds.round(3).variances
-        tensor([[1., 1., 1.]])
-        """
-        D = whole("dimensions", dimensions)
-        return cls(torch.zeros(1, D), torch.eye(D)[None], torch.ones(1))
-
-    @classmethod
-    def fit(cls, x: Tensor, count: int, *, floor: float = 0.03, seed: int = 0) -> Clouds:
+    def fit(cls, x: Tensor, count: int, *, floor: float = 0.03, shrink: float = 0.0, seed: int = 0) -> Clouds:
         """Clouds of these data.
 
         Parameters
@@ -100,6 +94,8 @@ class Clouds(nn.Module):
             K.
         floor
             Added to all variances: a cloud of few data is otherwise flat in most directions.
+        shrink
+            λ in [0, 1]: S_k becomes (1 − λ) S_k + λ Σ_j π_j S_j.
 
         Raises
         ------
@@ -119,11 +115,14 @@ class Clouds(nn.Module):
             raise ValueError(f"x must have shape (N, D) with N at least {count}, got {tuple(x.shape)}")
         if real("floor", floor) <= 0:
             raise ValueError(f"floor must be positive, got {floor}")
+        real("shrink", shrink, least=0, most=1)
         mixture = GaussianMixture(
             count, reg_covar=floor, max_iter=50, tol=1e-2, random_state=whole("seed", seed, 0)
         )
         mixture.fit(x.detach().cpu().double().numpy())
-        parts = (mixture.means_, mixture.covariances_, mixture.weights_)
+        common = np.tensordot(mixture.weights_, mixture.covariances_, 1)
+        covariances = (1 - shrink) * mixture.covariances_ + shrink * common
+        parts = (mixture.means_, covariances, mixture.weights_)
         return cls(*(torch.from_numpy(part).to(x) for part in parts))
 
     def forward(self, x: Tensor, keep: Tensor, add: Tensor) -> Tensor:
@@ -143,12 +142,16 @@ class Clouds(nn.Module):
 
         Examples
         --------
-        >>> Clouds.round(2).sample(5, generator=torch.Generator().manual_seed(0)).shape
+        >>> one = Clouds(torch.zeros(1, 2), torch.eye(2)[None], torch.ones(1))
+        >>> one.sample(5, generator=torch.Generator().manual_seed(0)).shape
         torch.Size([5, 2])
         """
         if not whole("count", count, 0):
             return self.centres[:0]
-        of = torch.multinomial(self.shares.cpu(), count, replacement=True, generator=generator)
-        noise = torch.randn(count, self.centres.shape[1], generator=generator).to(self.centres)
+        place = generator.device
+        of = torch.multinomial(self.shares.to(place), count, replacement=True, generator=generator)
         of = of.to(self.centres.device)
+        noise = torch.randn(
+            count, self.centres.shape[1], generator=generator, dtype=self.centres.dtype, device=place
+        ).to(self.centres.device)
         return self.centres[of] + torch.einsum("nde,ne->nd", self.axes[of], self.variances[of].sqrt() * noise)

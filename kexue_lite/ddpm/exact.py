@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kexue_lite.arguments import real
+from kexue_lite.arguments import real, whole
+from kexue_lite.ddpm.process import Model, check_data
 from kexue_lite.ddpm.sampling import sigma_of
 from kexue_lite.ddpm.schedule import Schedule
 
@@ -68,14 +69,27 @@ class Mixture:
         >>> cloud.sample(3, generator=torch.Generator().manual_seed(0)).shape
         torch.Size([3, 2])
         """
-        of = torch.multinomial(self._shares(), count, replacement=True, generator=generator)
-        noise = torch.randn(count, self.centres.shape[1], generator=generator, dtype=self.centres.dtype)
-        return self.centres[of] + self.spread * noise
+        c = self.centres
+        if not whole("count", count, 0):
+            return c[:0]
+        place = c.device if generator is None else generator.device
+        of = torch.multinomial(self._shares().to(place), count, replacement=True, generator=generator)
+        noise = torch.randn(count, c.shape[1], generator=generator, dtype=c.dtype, device=place)
+        return c[of.to(c.device)] + self.spread * noise.to(c.device)
 
-    def noise_model(self, schedule: Schedule):  # type: ignore[no-untyped-def]
-        """``model(x, t)`` with x ``(B, D)``: E[ε | x_t = x], exact."""
+    def noise_model(self, schedule: Schedule) -> Model:
+        """``model(x, t)`` with x ``(B, D)``: E[ε | x_t = x], exact.
+
+        Raises
+        ------
+        TypeError, ValueError
+            When called: for x of another width, or t out of range.
+        """
 
         def model(x: Tensor, t: Tensor) -> Tensor:
+            check_data("x", x)
+            if x.shape[1:] != self.centres.shape[1:]:
+                raise ValueError(f"x must have shape (B, {self.centres.shape[1]}), got {tuple(x.shape)}")
             steps = schedule.checked(t, x)
             keep, noise = (
                 schedule.at(table, steps, x[:, None]) for table in (schedule.alpha_bar, schedule.beta_bar)
@@ -89,7 +103,7 @@ class Mixture:
         return model
 
     def _shares(self) -> Tensor:
-        return torch.ones(len(self.centres), dtype=self.centres.dtype) if self.shares is None else self.shares
+        return torch.ones_like(self.centres[:, 0]) if self.shares is None else self.shares
 
 
 def gaussian_noise(
@@ -104,7 +118,7 @@ def gaussian_noise(
     >>> torch.allclose(gaussian_noise(x, t, schedule), schedule.beta_bar[100] * x)  # unit variance
     True
     """
-    real("mean", mean), real("variance", variance, least=0)
+    check_data("x", x), real("mean", mean), real("variance", variance, least=0)
     steps = schedule.checked(t, x)
     keep, noise = schedule.at(schedule.alpha_bar, steps, x), schedule.at(schedule.beta_bar, steps, x)
     return noise * (x - keep * mean) / (keep**2 * variance + noise**2)

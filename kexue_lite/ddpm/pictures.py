@@ -6,11 +6,14 @@ What makes a small network learn in seconds, beside its form:
 - a head start: the network F says only what is missing from the best guess g of a few clouds (`Clouds`), in
   units of what is missing on average, P_t:
 
-      x̂_0 = g(x_t) + P_t F(c_t x_t, g, t),    ε̂ = (x_t − ᾱ_t x̂_0)/β̄_t,
+      x̂_0 = g(x_t) + P_t F(x_t, g, t),    ε̂ = (x_t − ᾱ_t x̂_0)/β̄_t,
 
-  and its errors count alike at every t. With one round cloud this is the velocity (`NoiseModel`);
+  and its errors count alike at every t. For one round cloud g = ᾱ_t x_t and P_t = β̄_t: F is the velocity
+  (`NoiseModel`) but for its sign. Without a head start the network says what `Recipe.kind` names, and is
+  trained on the mean square error of just that;
 - t is drawn from where there is something to learn, log β̄_t/ᾱ_t near `level` (`level_density`): at small t
   the answer is nearly the input, at large t nearly the mean picture;
+- no step follows the gradient of a handful of pictures (`even_batch`);
 - the learning rate rises and falls once, and the weights are averaged over the last part of the run.
 
 The level density and the scaling are Karras and others' (2022), written for our α_t, β_t.
@@ -21,6 +24,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -28,19 +32,28 @@ from torch import Tensor, nn
 
 from kexue_lite.arguments import real, whole
 from kexue_lite.ddpm.clouds import Clouds
-from kexue_lite.ddpm.process import loss, noisy_batches
+from kexue_lite.ddpm.predict import KINDS, NoiseModel
+from kexue_lite.ddpm.process import SEEDS, checked_seed, loss, noisy_batches, weight_of
 from kexue_lite.ddpm.sampling import ddim_sample, sample
 from kexue_lite.ddpm.schedule import Schedule
 from kexue_lite.ddpm.unet import UNet
 from kexue_lite.networks.digits import checked_images
 from kexue_lite.training import Checkpoint, Run, generator_for, train
 
-_APART = 2**30  # the weights draw from a seed of their own
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+# Weights and P_t draw from (seed, this): no epoch is so late, see `process.SEEDS`.
+_WEIGHTS, _MISSING = SEEDS, SEEDS + 1
+SIGMAS = ("beta", "posterior", "none", "ddim")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings, chosen on half A of the digits alone (cut in two: trained on one part, scored on the other).
+    """Settings, chosen on half A of the digits alone.
+
+    It was cut in two: trained on one part, scored on the other; with half as many clouds, so that there were
+    as many pictures to a cloud.
 
     Attributes
     ----------
@@ -49,36 +62,93 @@ class Recipe:
     channels
         Of the U-Net.
     clouds
-        K, of the head start; 0 for none (one round cloud).
+        K, of the head start; 0 for none.
+    shrink
+        How far the covariances of the clouds are moved to their mean: see `Clouds.fit`.
+    kind
+        What the network says where there is no head start: see `NoiseModel`. With one it says what the guess
+        of the clouds misses.
     steps, batch_size, rate
-        Length of training, pictures of a step, largest learning rate.
+        Length of training, pictures of a step (about: see `even_batch`), largest learning rate.
     average
         Decay of the moving average of the weights.
     level, breadth
-        Mean and deviation of log β̄_t/ᾱ_t where t is drawn, for data of unit variance.
+        Mean and deviation of log β̄_t/ᾱ_t where t is drawn, for data of unit variance; if `level` is None, t
+        is drawn evenly.
     kept
-        Of the T steps so many are walked when sampling.
+        Of the T steps so many are walked when sampling, 2 to T.
     sigma
         See `sigma_of`; or ``"ddim"``.
     levels
         Made pictures are rounded to so many levels above 0, if not 0: the digits are whole numbers up to 16.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a number out of range or an unknown name: before the training, not after it.
+
+    Examples
+    --------
+    >>> Recipe(T=25)
+    Traceback (most recent call last):
+    ...
+    ValueError: kept must be at most T = 25, got 40
     """
 
     T: int = 1000
     channels: Sequence[int] = (16, 64)
     clouds: int = 20
+    shrink: float = 0.3
+    kind: str = "velocity"
     steps: int = 1400
     batch_size: int = 64
     rate: float = 3e-3
     average: float = 0.99
-    level: float = 0.2
-    breadth: float = 1.0
+    level: float | None = -0.8
+    breadth: float = 0.9
     kept: int = 40
     sigma: str = "posterior"
     levels: int = 16
 
+    def __post_init__(self) -> None:
+        whole("T", self.T, 2), whole("clouds", self.clouds, 0), whole("steps", self.steps)
+        whole("batch_size", self.batch_size), whole("levels", self.levels, 0)
+        _checked_kept(self.kept, self.T)
+        _one_of("kind", self.kind, KINDS)
+        _one_of("sigma", self.sigma, SIGMAS)
+        for name in ("rate", "breadth"):
+            if real(name, getattr(self, name)) <= 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if not 0 < real("average", self.average) < 1:
+            raise ValueError(f"average must lie between 0 and 1 (both excluded), got {self.average}")
+        real("shrink", self.shrink, least=0, most=1)
+        if self.level is not None:
+            real("level", self.level)
 
-def level_density(schedule: Schedule, *, level: float = 0.2, breadth: float = 1.0) -> Tensor:
+
+def even_batch(rows: int, batch_size: int) -> int:
+    """The batch size nearest to the wanted one whose last batch of an epoch is at least half full.
+
+    A step has one length whatever its batch: with 449 pictures and batches of 64 every eighth step would
+    follow the gradient of a single picture, and the network learns next to nothing.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer rows than that.
+
+    Examples
+    --------
+    >>> even_batch(449, 64)  # six batches of 65 and one of 59
+    65
+    """
+    if whole("batch_size", batch_size) > rows:
+        raise ValueError(f"batch_size must be at most the number of rows, {rows}; got {batch_size}")
+    sizes = (batch_size + sign * k for k in range(rows) for sign in (1, -1))
+    return next(B for B in sizes if 1 <= B <= rows and 2 * (-rows % B) <= B)
+
+
+def level_density(schedule: Schedule, *, level: float = -0.8, breadth: float = 0.9) -> Tensor:
     """Chances ``(T + 1,)`` of t such that log β̄_t/ᾱ_t is nearly normal; a thousandth is uniform.
 
     Examples
@@ -110,6 +180,10 @@ class PictureModel(nn.Module):
     ----------
     mean, scale
         x = (picture − mean)/scale.
+    net
+        The network; without clouds it stands in a `NoiseModel`.
+    clouds
+        Of the head start, or None.
     schedule, recipe
         As trained.
     """
@@ -121,15 +195,17 @@ class PictureModel(nn.Module):
     add: Tensor
 
     def __init__(
-        self, size: int, recipe: Recipe, *, clouds: Clouds, generator: torch.Generator | None = None
+        self, size: int, recipe: Recipe, *, clouds: Clouds | None, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
         self.recipe, self.clouds = recipe, clouds
         self.schedule = Schedule.article(recipe.T)
-        self.net = UNet(size=size, T=recipe.T, channels=recipe.channels, inputs=2, generator=generator)
+        inputs = 1 if clouds is None else 2
+        net = UNet(size=size, T=recipe.T, channels=recipe.channels, inputs=inputs, generator=generator)
+        self.net = NoiseModel(net, self.schedule, kind=recipe.kind) if clouds is None else net
         self.register_buffer("mean", torch.zeros(size, size))
         self.register_buffer("scale", torch.ones(()))
-        self.register_buffer("missing", self.schedule.beta_bar.float())  # P_t; this is it for one round cloud
+        self.register_buffer("missing", self.schedule.beta_bar.float())  # P_t, until it is measured
         self.register_buffer("keep", self.schedule.alpha_bar.float(), persistent=False)
         self.register_buffer("add", self.schedule.beta_bar.float(), persistent=False)
 
@@ -138,6 +214,9 @@ class PictureModel(nn.Module):
         if x.shape[1:] != self.mean.shape:
             size = len(self.mean)
             raise ValueError(f"x must have shape (B, {size}, {size}), got {tuple(x.shape)}")
+        if self.clouds is None:
+            return self.net(x, t)
+        t = self.schedule.checked(t, x)
         keep, add, missing = (table[t][:, None, None] for table in (self.keep, self.add, self.missing))
         with torch.no_grad():
             guess = self.clouds(x.flatten(1), self.keep[t], self.add[t]).view_as(x)
@@ -146,16 +225,19 @@ class PictureModel(nn.Module):
 
     def weight(self) -> Tensor:
         """``(T + 1,)``: makes the loss of the noise that of what the network says."""
+        if self.clouds is None:
+            return weight_of(self.recipe.kind, self.schedule).to(self.missing)
         weight = torch.zeros_like(self.missing)
         weight[1:] = (self.add[1:] / (self.keep[1:] * self.missing[1:])) ** 2
         return weight
 
     def measure_missing(self, x: Tensor, *, seed: int = 0, places: int = 40) -> None:
         """Set P_t to the root mean square of x_0 − g(x_t) over these data; interpolated between places."""
+        assert self.clouds is not None
         levels = (self.schedule.beta_bar[1:] / self.schedule.alpha_bar[1:]).log().numpy()
         even = np.linspace(levels[0], levels[-1], places)
         rows = np.unique(np.searchsorted(levels, even).clip(0, len(levels) - 1))
-        noise = torch.randn(x.shape, generator=generator_for(seed, 0)).to(x)
+        noise = torch.randn(x.shape, generator=generator_for(seed, _MISSING)).to(x)
         found = []
         for row in rows:
             t = torch.full((len(x),), int(row) + 1, device=x.device)
@@ -211,13 +293,16 @@ class PictureModel(nn.Module):
         ValueError
             For numbers out of range, or another name of σ.
         """
-        size = len(self.mean)
-        steps = self.schedule.every(self.recipe.kept if kept is None else kept)
-        start = torch.randn(
-            whole("count", count, 0), size, size, generator=generator, device=generator.device
+        size, kind = len(self.mean), self.recipe.sigma if sigma is None else sigma
+        _one_of("sigma", kind, SIGMAS)
+        steps = self.schedule.every(
+            _checked_kept(self.recipe.kept if kept is None else kept, self.schedule.T)
         )
+        start = torch.randn(
+            whole("count", count, 0), size, size,
+            generator=generator, device=generator.device, dtype=self.mean.dtype,
+        )  # fmt: skip
         bounds = ((0 - self.mean) / self.scale, (1 - self.mean) / self.scale) if clip else None
-        kind = self.recipe.sigma if sigma is None else sigma
         x = start.to(self.mean)
         if kind == "ddim":
             return self.pictures(ddim_sample(self, x, steps, clip=bounds, film=film))
@@ -241,6 +326,7 @@ def train_pictures(
     recipe: Recipe | None = None,
     seed: int = 0,
     checkpoint: Checkpoint | None = None,
+    fabric: Fabric | None = None,
     progress: bool = False,
 ) -> TrainedPictures:
     """Train a `PictureModel`; seconds for the 898 digits of half A.
@@ -248,11 +334,14 @@ def train_pictures(
     Parameters
     ----------
     images
-        ``(N, H, H)`` in [0, 1], on the device to train on; N at least the batch size.
+        ``(N, H, H)`` in [0, 1], on the device to train on; N at least the batch size. In float64 all is
+        computed in float64, otherwise in float32.
     seed
-        Of the weights, of the order of the pictures, of times and noise.
+        Of the weights, of the order of the pictures, of times and noise; less than 2³¹.
     checkpoint
         A run that was killed is taken up from there and ends with the same bits.
+    fabric
+        Several processes, each with its rows of the batch: see `kexue_lite.training.train`.
 
     Raises
     ------
@@ -269,28 +358,31 @@ def train_pictures(
     torch.Size([4, 8, 8])
     """
     settings = Recipe() if recipe is None else recipe
-    pictures = checked_images(images).float()
+    pictures = checked_images(images)
+    pictures = pictures if pictures.dtype == torch.float64 else pictures.float()
     mean = pictures.mean(0)
     scale = (pictures - mean).square().mean().sqrt()
     if not scale > 0:
         raise ValueError("images are all the same: there is nothing to learn")
     x = (pictures - mean) / scale
     flat = x.flatten(1)
-    count = whole("clouds", settings.clouds, 0)
-    clouds = Clouds.fit(flat, count, seed=whole("seed", seed, 0)) if count else Clouds.round(flat.shape[1])
+    checked_seed(seed)
+    clouds = Clouds.fit(flat, settings.clouds, shrink=settings.shrink, seed=seed) if settings.clouds else None
     model = PictureModel(
-        pictures.shape[1], settings, clouds=clouds, generator=generator_for(seed + _APART, 0)
-    ).to(pictures.device)
+        pictures.shape[1], settings, clouds=clouds, generator=generator_for(seed, _WEIGHTS)
+    ).to(pictures)
     model.mean.copy_(mean), model.scale.copy_(scale)
-    if count:
-        model.measure_missing(x, seed=seed + _APART + 1)
+    if clouds is not None:
+        model.measure_missing(x, seed=seed)
     schedule = model.schedule
     batches = noisy_batches(
         x,
         schedule,
-        batch_size=settings.batch_size,
+        batch_size=even_batch(len(x), settings.batch_size),
         seed=seed,
-        chances=level_density(schedule, level=settings.level, breadth=settings.breadth),
+        chances=None
+        if settings.level is None
+        else level_density(schedule, level=settings.level, breadth=settings.breadth),
     )
     optimizer = torch.optim.AdamW(
         model.net.parameters(), lr=settings.rate, betas=(0.9, 0.99), weight_decay=0.0
@@ -307,6 +399,7 @@ def train_pictures(
         schedule=rise,
         average=settings.average,
         checkpoint=checkpoint,
+        fabric=fabric,
         progress=progress,
     )
     averaged = run.averaged
@@ -318,3 +411,14 @@ def _loss(
     model: nn.Module, x: Tensor, t: Tensor, noise: Tensor, *, schedule: Schedule, weight: Tensor
 ) -> Tensor:
     return loss(model, x, schedule, t=t, noise=noise, weight=weight)
+
+
+def _one_of(name: str, value: str, names: Sequence[str]) -> None:
+    if value not in names:
+        raise ValueError(f"{name} must be one of {', '.join(names)}; got {value!r}")
+
+
+def _checked_kept(kept: int, T: int) -> int:
+    if whole("kept", kept, 2) > T:
+        raise ValueError(f"kept must be at most T = {T}, got {kept}")
+    return int(kept)

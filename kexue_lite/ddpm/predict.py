@@ -40,8 +40,9 @@ class NoiseModel(nn.Module):
 
     Raises
     ------
-    ValueError
-        For another kind; when called, if the network returns another shape or t is out of range.
+    TypeError, ValueError
+        For another kind; when called, if the network returns another shape, or t is not ``(B,)`` whole
+        numbers in 1, ..., T.
 
     Examples
     --------
@@ -51,24 +52,28 @@ class NoiseModel(nn.Module):
     torch.Size([5, 2])
     """
 
+    of_x: Tensor
+    of_out: Tensor
+
     def __init__(self, network: nn.Module, schedule: Schedule, *, kind: str = "noise") -> None:
         super().__init__()
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}")
         if not bool((schedule.times == torch.arange(schedule.T + 1)).all()):
             raise ValueError("schedule must be the one to train with, not a shortened one")
-        self.network, self.kind, self.T = network, kind, schedule.T
+        self.network, self.kind, self.schedule = network, kind, schedule
         of_x, of_out = _factors(kind, schedule)
         self.register_buffer("of_x", of_x.float(), persistent=False)
         self.register_buffer("of_out", of_out.float(), persistent=False)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """The noise ``(B, ...)``."""
+        t = self.schedule.checked(t, x)
         out = predicted(self.network, x, t)
         if self.kind == "noise":
             return out
         shape = (-1, *[1] * (x.ndim - 1))
-        return self.of_x[t].reshape(shape) * x + self.of_out[t].reshape(shape) * out  # type: ignore[index]
+        return self.of_x[t].reshape(shape) * x + self.of_out[t].reshape(shape) * out
 
 
 def _factors(kind: str, schedule: Schedule) -> tuple[Tensor, Tensor]:

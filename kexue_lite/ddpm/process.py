@@ -24,7 +24,9 @@ from kexue_lite.training import generator_for
 from kexue_lite.training.batches import Batches, minibatches
 
 Model = Callable[[Tensor, Tensor], Tensor]
-_APART = 2**31  # order, times and noise of a batch draw from seeds of their own
+# The order of the pictures draws from (seed, epoch), times and noise from (seed + SEEDS, step): below 2³¹ no
+# two of them are the same pair, for the same seed or for another.
+SEEDS = 2**31
 
 
 def q_sample(
@@ -97,7 +99,8 @@ def loss(
     Returns
     -------
     Tensor
-        ``(B,)``, the mean square over all but the first dimension: what `kexue_lite.training.train` wants.
+        ``(B,)``, the mean square over all but the first dimension: what `kexue_lite.training.train` wants. Of
+        the type of x, but float32 for data of 16 bits, whose range the weights would leave.
 
     Raises
     ------
@@ -117,7 +120,8 @@ def loss(
     steps = schedule.checked(t, x)
     noise = drawn_like(x, noise, generator)
     guess = predicted(model, q_sample(x, steps, schedule, noise=noise), schedule.times.to(x.device)[steps])
-    each = (guess - noise).square().flatten(1).mean(1)
+    wide = torch.promote_types(x.dtype, torch.float32)
+    each = (guess.to(wide) - noise.to(wide)).square().flatten(1).mean(1)
     return each if weight is None else each * _checked_weight(weight, schedule, "weight").to(each)[steps]
 
 
@@ -200,6 +204,8 @@ def noisy_batches(
     ----------
     x
         ``(N, ...)``, the data.
+    batch_size, seed
+        1, ..., N, and 0, ..., 2³¹ − 1.
     chances
         ``(T + 1,)``, how likely each t is, the first of them 0; all alike if left out. To draw t twice as
         often is to weight its loss twice, with less spread: see `level_density`.
@@ -217,7 +223,7 @@ def noisy_batches(
     (torch.Size([4, 8, 8]), torch.int64, True)
     """
     check_data("x", x)
-    order = minibatches(x, batch_size=batch_size, seed=whole("seed", seed, 0))
+    order = minibatches(x, batch_size=batch_size, seed=checked_seed(seed))
     if chances is None:
         chances = torch.cat([torch.zeros(1), torch.ones(schedule.T)])
     likely = _checked_weight(chances, schedule, "chances").detach().cpu().double()
@@ -229,13 +235,28 @@ def noisy_batches(
     def batches(step: int) -> tuple[Tensor, ...]:
         (rows,) = order(step)
         B = len(rows)
-        generator = generator_for(seed + _APART, step)  # on the CPU: the same numbers on every device
+        generator = generator_for(seed + SEEDS, step)  # on the CPU: the same numbers on every device
         part = (torch.arange(B) + torch.rand(B, generator=generator)) / B
         t = torch.searchsorted(up_to, part.double(), right=True).clamp(1, most)
         noise = torch.randn(rows.shape, generator=generator, dtype=rows.dtype)
         return rows, t.to(rows.device), noise.to(rows.device)
 
     return batches
+
+
+def checked_seed(seed: int) -> int:
+    """The seed; raise unless it is a whole number in 0, ..., 2³¹ − 1, where no two streams of numbers meet.
+
+    Examples
+    --------
+    >>> checked_seed(2**31)
+    Traceback (most recent call last):
+    ...
+    ValueError: seed must be less than 2147483648, got 2147483648
+    """
+    if whole("seed", seed, 0) >= SEEDS:
+        raise ValueError(f"seed must be less than {SEEDS}, got {seed}")
+    return int(seed)
 
 
 def check_data(name: str, x: Any, *, empty: bool = False) -> Tensor:

@@ -31,9 +31,13 @@ class Quality:
     distance
         Squared Fréchet distance of the made pictures to the unseen ones.
     low, high
-        95 % interval from resampling both sets with replacement. Resampled sets lie further apart by chance,
-        so the resampled distances are moved until their mean is `distance`: the interval says how far chance
-        reaches, not where it pushes.
+        95 % interval for the mean of `distance` over other sets of these sizes. Both sets are resampled with
+        replacement; with m the mean and q the quantiles of the resampled distances it runs from
+        distance − (q₉₇.₅ − m) to distance − (q₂.₅ − m). Resampled sets lie further apart than real ones,
+        which moves m and the quantiles alike and so is taken off; the chance that is in every distance of
+        finite sets is left in, as it is in `yardstick`. (Chapter 6's `bootstrap` takes off that as well: its
+        interval is for sets without end, and may lie below the distance.) Where the distance is mostly
+        chance the interval is too wide, never too narrow.
     yardstick
         The same distance for the pictures trained on.
     shares
@@ -124,12 +128,12 @@ def quality(
         return rows[torch.randint(len(rows), (len(rows),), generator=generator)]
 
     resampled = np.array([frechet_distance(again(features[0]), again(features[2])) for _ in range(resamples)])
-    low, high = np.quantile(resampled - resampled.mean() + distance, [0.025, 0.975])
+    least, most = np.quantile(resampled, [0.025, 0.975]) - resampled.mean()
     counts = torch.bincount(see.labels(pictures[0]), minlength=10).double() / len(pictures[0])
     return Quality(
         distance=distance,
-        low=max(float(low), 0.0),
-        high=float(high),
+        low=max(distance - float(most), 0.0),
+        high=distance - float(least),
         yardstick=frechet_distance(features[1], features[2]),
         shares=tuple(counts.tolist()),
         to_trained=float(nearest(pictures[0], pictures[1]).distances.median()),
@@ -161,7 +165,7 @@ def nearest(pictures: Tensor | np.ndarray, among: Tensor | np.ndarray) -> Neares
     Raises
     ------
     ValueError
-        If one of the sets is empty, or the pictures have different sizes.
+        If one of the sets is empty or not finite, or the pictures have different sizes.
 
     Examples
     --------
@@ -176,6 +180,8 @@ def nearest(pictures: Tensor | np.ndarray, among: Tensor | np.ndarray) -> Neares
             f"{tuple(b.shape)}"
         )
     a, b = a.flatten(1).double(), b.flatten(1).double()
+    if not (a.isfinite().all() and b.isfinite().all()):
+        raise ValueError("pictures and among must be finite, got NaN or infinity")
     # Without the shortcut by scalar products, which rounds a distance of zero to something else.
     distances = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
     least, rows = distances.min(1)

@@ -257,5 +257,13 @@ def _noise(model: Model, x: Tensor, t: int, schedule: Schedule) -> Tensor:
 
 
 def _checked_clip(clip: Clip | None) -> None:
-    if clip is not None and not (len(clip) == 2 and bool(torch.all(torch.as_tensor(clip[0] < clip[1])))):
-        raise ValueError(f"clip must be a pair (smallest, largest), got {clip!r}")  # for NaN too
+    if clip is None:
+        return
+    if not isinstance(clip, tuple | list) or len(clip) != 2 or not all(_is_bound(one) for one in clip):
+        raise TypeError(f"clip must be a pair (smallest, largest) of numbers or tensors, got {clip!r}")
+    if not bool(torch.all(torch.as_tensor(clip[0] < clip[1]))):  # for NaN too
+        raise ValueError(f"clip must be a pair (smallest, largest), got {clip!r}")
+
+
+def _is_bound(one: object) -> bool:
+    return isinstance(one, int | float | Tensor) and not isinstance(one, bool)

@@ -159,22 +159,28 @@ class Schedule:
         square = torch.linspace(
             real("first", first, least=0), real("last", last, least=0), whole("T", T, 2), dtype=torch.float64
         )
-        return cls._of_square(square, T, last, rescaled, most_signal)
+        return cls._of_square(square, T, max(first, last), rescaled, most_signal)
 
     @classmethod
-    def _of_square(cls, square: Tensor, T: int, last: float, rescaled: bool, most_signal: float) -> Schedule:
+    def _of_square(cls, square: Tensor, T: int, most: float, rescaled: bool, most_signal: float) -> Schedule:
         scale = 1000 / T if rescaled else 1.0
-        if float(square.max()) * scale >= 1 - 1e-12:
-            least = round(1000 * last) if rescaled else T
+        if most * scale >= 1 - 1e-12:
+            if not rescaled:
+                raise ValueError(f"first and last must be less than 1: they are β², got up to {most:g}")
             raise ValueError(
-                f"T must be larger than {least}: β² grows like 1000/T and would be {last * scale:.3g} at "
-                f"T = {T}, which leaves α² = {1 - last * scale:.3g}"
+                f"T must be larger than {math.floor(1000 * most + 1e-9)}: β² grows like 1000/T and would be "
+                f"{most * scale:.3g} at T = {T}, which leaves α² = {1 - most * scale:.3g}"
             )
         return cls((1 - square * scale).sqrt(), most_signal=most_signal)
 
     @classmethod
     def from_ho(cls, betas: Tensor | np.ndarray, *, most_signal: float = NOISE) -> Schedule:
         """From the table β_t of Ho's paper, and of `diffusers`: their β_t is our β_t².
+
+        Raises
+        ------
+        ValueError
+            If a β lies outside (0, 1), or what the constructor refuses.
 
         Examples
         --------
@@ -183,6 +189,11 @@ class Schedule:
         True
         """
         table = torch.as_tensor(betas).detach().cpu().double()
+        if not ((table > 0) & (table < 1)).all():  # NaN too
+            raise ValueError(
+                "betas must lie between 0 and 1 (both excluded), got "
+                f"{float(table.min()):g} to {float(table.max()):g}"
+            )
         return cls((1 - table).sqrt(), most_signal=most_signal)
 
     def to_ho(self) -> dict[str, Tensor]:
@@ -240,7 +251,15 @@ class Schedule:
         return _rows(table, self.checked(t, like), like)
 
     def checked(self, t: Any, x: Tensor) -> Tensor:
-        """`t` as an int64 tensor ``(B,)`` on the device of x; raise unless all lie in 1, ..., T."""
+        """`t` as an int64 tensor ``(B,)`` on the device of x; raise unless all lie in 1, ..., T.
+
+        Examples
+        --------
+        >>> Schedule.article(100).checked([1, 101], torch.zeros(2, 8, 8))
+        Traceback (most recent call last):
+        ...
+        ValueError: t must lie in 1, ..., 100, got 1 to 101
+        """
         steps = torch.as_tensor(t)
         if steps.is_floating_point() or steps.is_complex() or steps.dtype == torch.bool:
             raise TypeError(f"t must be whole numbers, got {steps.dtype}")
@@ -270,17 +289,3 @@ def _checked_times(times: Tensor | np.ndarray | None, T: int) -> Tensor:
     if not (full.diff() > 0).all():
         raise ValueError("times must rise from at least 1")
     return full
-
-
-def signal_at(alpha_bar: float) -> float:
-    """Ratio of signal to noise in decibel, 10 log₁₀ ᾱ²/β̄², for a picture of unit variance.
-
-    Examples
-    --------
-    >>> round(signal_at(math.sqrt(0.5)), 12)
-    0.0
-    """
-    square = real("alpha_bar", alpha_bar, least=0, most=1) ** 2
-    if not 0 < square < 1:
-        raise ValueError(f"alpha_bar must lie between 0 and 1 (both excluded), got {alpha_bar}")
-    return 10 * math.log10(square / (1 - square))

@@ -5,14 +5,17 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import sympy as sp
 import torch
 
+import kexue_lite.training.batches as minibatches_module
 from kexue_lite.ddpm import (
     Mixture,
+    Recipe,
     Schedule,
     article_noise,
     ddim_sample,
@@ -21,15 +24,19 @@ from kexue_lite.ddpm import (
     noisy_batches,
     p_sample,
     picture_of,
+    pictures,
+    process,
     q_sample,
     removed_share,
     rotate,
     rotate_back,
     sample,
     sampled_variance,
+    train_pictures,
     unit_noise,
     weight_of,
 )
+from kexue_lite.training import generator_for
 
 DEVICES = [
     "cpu",
@@ -52,18 +59,17 @@ def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> to
 @pytest.mark.parametrize("T", [21, 25, 100, 1000])
 def test_the_schedule_is_the_article_s_in_exact_arithmetic(T: int) -> None:
     schedule = Schedule.article(T)
-    product = sp.Integer(1)
+    product = Fraction(1)
     for t in range(1, T + 1):
-        square = 1 - sp.Rational(2, 100) * sp.Rational(t, T) * sp.Rational(1000, T)
+        square = 1 - Fraction(2, 100) * Fraction(t, T) * Fraction(1000, T)
         product *= square
-        if t in (1, 2, T // 2, T):
-            for table, exact in (
-                (schedule.alpha, sp.sqrt(square)),
-                (schedule.beta, sp.sqrt(1 - square)),
-                (schedule.alpha_bar, sp.sqrt(product)),
-                (schedule.beta_bar, sp.sqrt(1 - product)),
-            ):
-                assert float(table[t]) == pytest.approx(float(exact), rel=1e-12)
+        for table, exact in (
+            (schedule.alpha, square),
+            (schedule.beta, 1 - square),
+            (schedule.alpha_bar, product),
+            (schedule.beta_bar, 1 - product),
+        ):
+            assert float(table[t]) ** 2 == pytest.approx(float(exact), rel=1e-12)
     assert float(schedule.alpha[0]) == float(schedule.alpha_bar[0]) == 1
     assert float(schedule.beta[0]) == float(schedule.beta_bar[0]) == 0
     assert torch.signbit(schedule.beta_bar[0]).item() is False
@@ -89,6 +95,13 @@ def test_a_road_that_does_not_reach_noise_is_refused_with_what_remains() -> None
     with pytest.raises(ValueError, match=r"36.4 %"):
         Schedule.linear(100, rescaled=False)
     assert Schedule.article(100, rescaled=False, most_signal=0.37).T == 100
+    for left, fine in ((0.0099, True), (0.0101, False)):  # one per cent is the limit
+        alpha = torch.tensor([0.9, left / 0.9], dtype=torch.float64).sqrt()
+        if fine:
+            assert Schedule(alpha).signal == pytest.approx(left)
+        else:
+            with pytest.raises(ValueError, match=r"after its 2 steps 1\.01 % .*at most 1 % is allowed"):
+                Schedule(alpha)
 
 
 @pytest.mark.parametrize("T", [1, 0, -5, 2.5, True, "100"])
@@ -153,6 +166,25 @@ def test_ho_s_tables_go_there_and_back() -> None:
         assert torch.allclose(getattr(back, name), getattr(Schedule.article(300), name), rtol=1e-12)
 
 
+@pytest.mark.parametrize("bad", [0.0, 1.0, -0.1, 1.5, float("nan")])
+def test_bad_betas_are_refused_by_their_own_name(bad: float) -> None:
+    with pytest.raises(ValueError, match="betas must lie between 0 and 1"):
+        Schedule.from_ho(torch.tensor([0.5, bad, 0.9]))
+
+
+def test_a_line_that_falls_or_leaves_the_range_is_refused_with_the_right_limit() -> None:
+    falling = Schedule.linear(100, first=0.02, last=1e-4)
+    assert float(falling.beta[1]) ** 2 == pytest.approx(0.2) and float(falling.beta[100]) ** 2 < 0.002
+    assert Schedule.linear(21, first=0.02, last=1e-4).T == 21
+    with pytest.raises(ValueError, match=r"T must be larger than 20: .* would be 1 at T = 20"):
+        Schedule.linear(20, first=0.02, last=1e-4)
+    with pytest.raises(ValueError, match=r"first and last must be less than 1: they are β², got up to 1\.5"):
+        Schedule.linear(100, last=1.5, rescaled=False)
+    for name, bad in (("first", -0.1), ("last", float("nan"))):
+        with pytest.raises(ValueError, match=name):
+            Schedule.linear(100, **{name: bad})
+
+
 def test_a_schedule_of_diffusers_is_ours_in_other_letters() -> None:
     diffusers = pytest.importorskip("diffusers")
     theirs = diffusers.DDPMScheduler(num_train_timesteps=1000, beta_schedule="linear")
@@ -212,7 +244,33 @@ def test_the_device_is_that_of_the_data(device: str) -> None:
     t = torch.tensor([1, 7, 50, 100])
     assert q_sample(x, t, schedule).device == x.device
     assert loss(lambda x, t: x, x, schedule, generator=seeded()).device == x.device
-    assert sample(lambda x, t: 0 * x, x, schedule, generator=seeded()).device == x.device
+    model = lambda x, t: 0 * x  # noqa: E731
+    for generator in (seeded(), torch.Generator(device).manual_seed(0)):  # on the CPU, too
+        assert sample(model, x, schedule, generator=generator).device == x.device
+        assert p_sample(model, x, 5, schedule, generator=generator).device == x.device
+        cloud = Mixture(torch.zeros(2, 2, device=device), 0.1)
+        assert cloud.sample(3, generator=generator).device == x.device
+    assert cloud.noise_model(schedule)(x, t).device == x.device
+    assert ddim_sample(model, x, schedule).device == x.device
+    assert rotate(x, x, t, schedule)[0].device == x.device
+    for part in noisy_batches(x, schedule, batch_size=2, seed=0)(0):
+        assert part.device == x.device
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_sixteen_bits_are_torn_down_and_built_up_but_the_loss_is_wide(dtype: torch.dtype) -> None:
+    """Weights up to 1/ᾱ_T² = 10⁶ and more would be infinite in float16."""
+    schedule, x, t = Schedule.article(25), normal(4, 2), torch.tensor([1, 7, 20, 25])
+    noise, model = normal(4, 2, seed=1), lambda x, t: 0.5 * x
+    weight = weight_of("velocity", schedule)
+    assert float(weight.max()) > 65504
+    narrow = loss(model, x.to(dtype), schedule, t=t, noise=noise.to(dtype), weight=weight)
+    wide = loss(model, x, schedule, t=t, noise=noise, weight=weight)
+    assert narrow.dtype == torch.float32
+    assert torch.allclose(narrow.double(), wide, rtol=0.1)
+    assert loss(model, x, schedule, t=t).dtype == torch.float64
+    made = sample(model, x.to(dtype), schedule, generator=seeded())
+    assert made.dtype == dtype and bool(made.isfinite().all())
 
 
 @pytest.mark.parametrize(
@@ -361,6 +419,30 @@ def test_a_weight_makes_the_loss_another_loss(kind: str) -> None:
     assert torch.allclose(got, expected, rtol=1e-9)
 
 
+def test_left_to_itself_the_loss_draws_every_t_alike() -> None:
+    schedule, asked = Schedule.article(30), []
+
+    def model(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        asked.append(t)
+        return x
+
+    loss(model, torch.zeros(30_000, 2), schedule, generator=seeded())
+    counts = torch.bincount(asked[0], minlength=32)
+    assert counts[0] == counts[31] == 0 and counts.sum() == 30_000
+    assert float(((counts[1:31] - 1000) / 1000**0.5).abs().max()) < 4
+
+
+def test_a_shortened_schedule_asks_the_model_for_the_times_it_knows() -> None:
+    schedule, asked = Schedule.article(1000).every(4), []
+
+    def model(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        asked.append(t.tolist())
+        return x
+
+    loss(model, torch.zeros(4, 2), schedule, t=torch.tensor([1, 2, 3, 4]))
+    assert asked == [[250, 500, 750, 1000]]
+
+
 def test_weights_are_checked() -> None:
     schedule, x = Schedule.article(100), torch.ones(2, 3)
     for weight in (torch.ones(100), [1.0] * 101, torch.full((101,), -1.0), torch.full((101,), float("nan"))):
@@ -399,6 +481,53 @@ def test_batches_are_functions_of_the_step_and_times_are_spread() -> None:
     assert abs(float(everything.mean())) < 0.02 and abs(float(everything.var()) - 1) < 0.03
     with pytest.raises(ValueError, match="batch_size"):
         noisy_batches(x, schedule, batch_size=101, seed=0)
+    for bad in (-1, 2**31, 1.5):
+        with pytest.raises(ValueError, match="seed must"):
+            noisy_batches(x, schedule, batch_size=2, seed=bad)  # type: ignore[arg-type]
+    for chances, words in (
+        (torch.ones(51), "0 at t = 0"),
+        (torch.zeros(51), "positive somewhere"),
+        (torch.ones(50), r"chances must be a tensor of shape \(51,\)"),
+        (-torch.eye(51)[3], "chances must be finite and not negative"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            noisy_batches(x, schedule, batch_size=2, seed=0, chances=chances)
+
+
+def test_times_are_drawn_by_their_chances_alone() -> None:
+    schedule, x = Schedule.article(50), torch.zeros(64, 2)
+    chances = torch.zeros(51)
+    chances[1], chances[7], chances[50] = 1.0, 2.0, 1.0
+    batches = noisy_batches(x, schedule, batch_size=64, seed=0, chances=chances)
+    counts = sum(torch.bincount(batches(k)[1], minlength=51) for k in range(20))
+    assert counts.nonzero().flatten().tolist() == [1, 7, 50]
+    assert (counts[[1, 7, 50]] / counts.sum()).tolist() == pytest.approx([0.25, 0.5, 0.25], abs=0.01)
+    # Not always the same places: with one row the time is drawn freely.
+    alone = noisy_batches(x[:1], schedule, batch_size=1, seed=0)
+    seen = torch.cat([alone(k)[1] for k in range(500)])
+    assert seen.unique().tolist() == list(range(1, 51))
+
+
+def test_streams_of_random_numbers_do_not_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No two draws of any two seeds begin at the same (seed, step): neighbours, and the ends of the range."""
+    asked: list[tuple[int, int]] = []
+
+    def spy(seed: int, step: int, **options: object) -> torch.Generator:
+        asked.append((seed, step))
+        return generator_for(seed, step, **options)  # type: ignore[arg-type]
+
+    for module in (process, pictures, minibatches_module):
+        monkeypatch.setattr(module, "generator_for", spy)
+    images = torch.rand(8, 8, 8, generator=seeded())
+    recipe = Recipe(T=30, channels=(4,), clouds=2, steps=6, batch_size=4, kept=3)
+    seeds = (0, 1, 2, 2**30, 2**30 + 1, 2**31 - 1)
+    for seed in seeds:
+        train_pictures(images, recipe=recipe, seed=seed)
+    # Weights, P_t, 3 epochs of order, 6 steps of noise: for each seed each of them once.
+    each = [2 + 3 + 6 for _ in seeds]
+    assert len(set(asked)) == sum(each) and all(0 <= part < 2**32 for pair in asked for part in pair)
+    with pytest.raises(ValueError, match="seed must be less than 2147483648"):
+        train_pictures(images, recipe=recipe, seed=2**31)
 
 
 # -- building up: the exact test of the sampler --------------------------------------------------------------
@@ -467,9 +596,12 @@ def test_a_clip_that_is_never_reached_changes_nothing() -> None:
         assert torch.allclose(make(), make(clip=(-1e9, 1e9)), atol=1e-9)
     clipped = ddim_sample(model, 3 * x, schedule, clip=(-0.5, 0.5))
     assert float(clipped.abs().max()) <= 0.5
-    for bad in ((1, 0), (0, 0), (0, float("nan")), (0,)):
+    for bad in ((1, 0), (0, 0), (0, float("nan")), (torch.tensor([0.0, 1.0]), torch.tensor([1.0, 0.5]))):
         with pytest.raises(ValueError, match="clip must be a pair"):
-            sample(model, x, schedule, clip=bad)  # type: ignore[arg-type]
+            sample(model, x, schedule, clip=bad)
+    for bad in ((0,), (0, 1, 2), 3.0, ("a", "b"), (None, 1)):
+        with pytest.raises(TypeError, match="clip must be a pair"):
+            ddim_sample(model, x, schedule, clip=bad)  # type: ignore[arg-type]
 
 
 def test_the_deterministic_sampler_converges_to_the_map_of_the_flow() -> None:
@@ -528,6 +660,15 @@ def test_no_pictures_are_no_error_and_nan_is() -> None:
         sample(lambda x, t: x, torch.ones(2, 2), schedule, sigma="big")
     with pytest.raises(ValueError, match="t must lie in"):
         p_sample(lambda x, t: x, torch.ones(2, 2), 31, schedule)
+    for t in (0, -1, 1.0, True, torch.tensor(3)):
+        with pytest.raises(ValueError, match="t must be a whole number of at least 1"):
+            p_sample(lambda x, t: x, torch.ones(2, 2), t, schedule)  # type: ignore[arg-type]
+    for call in (sample, ddim_sample):
+        for film in ([-1], [1.0], [True]):
+            with pytest.raises(ValueError, match="film must be a whole number"):
+                call(lambda x, t: x, torch.ones(2, 2), schedule, film=film)
+        with pytest.raises(TypeError, match="floating-point"):
+            call(lambda x, t: x, torch.ones(2, 2, dtype=torch.int64), schedule)
 
 
 # -- the exact models ----------------------------------------------------------------------------------------
@@ -577,8 +718,28 @@ def test_the_sampler_with_the_exact_noise_makes_the_mixture() -> None:
         ((torch.zeros(1, 2), -0.1), "spread"),
         ((torch.zeros(2, 2), 0.1, torch.tensor([1.0, 0.0])), "shares"),
         ((torch.zeros(2, 2), 0.1, torch.tensor([1.0])), "shares"),
+        ((torch.zeros(2, 2, dtype=torch.int64), 0.1), "centres must be a floating-point"),
     ],
 )
 def test_bad_mixtures_are_refused(arguments: tuple, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Mixture(*arguments)
+
+
+def test_exact_models_refuse_other_data_and_make_no_points() -> None:
+    cloud, schedule = Mixture(torch.zeros(2, 2), 0.1), Schedule.article(30)
+    model, t = cloud.noise_model(schedule), torch.ones(3, dtype=torch.int64)
+    for x, words in (
+        (torch.zeros(3, 5), r"x must have shape \(B, 2\)"),
+        (torch.full((3, 2), math.nan), "finite"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            model(x, t)
+    for call in (model, lambda x, t: gaussian_noise(x, t, schedule)):
+        with pytest.raises(TypeError, match="floating-point"):
+            call(torch.zeros(3, 2, dtype=torch.int64), t)
+        with pytest.raises(ValueError, match="t must lie in"):
+            call(torch.zeros(3, 2), t + 30)
+    assert cloud.sample(0).shape == (0, 2)
+    with pytest.raises(ValueError, match="count"):
+        cloud.sample(-1)

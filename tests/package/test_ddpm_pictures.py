@@ -20,12 +20,17 @@ from kexue_lite.ddpm import (
     Schedule,
     level_density,
     loss,
+    noisy_batches,
     train_pictures,
 )
+from kexue_lite.ddpm.pictures import even_batch
 from kexue_lite.networks import judge
 from kexue_lite.training import Checkpoint, train
 
 TINY = Recipe(T=60, channels=(4, 8), clouds=3, steps=8, batch_size=32, kept=6)
+
+
+ROUND = Clouds(torch.zeros(1, 2), torch.eye(2)[None], torch.ones(1))
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -77,7 +82,7 @@ def test_points_of_clouds_have_their_mean_and_covariance() -> None:
     points = Clouds(torch.tensor([[3.0, -1.0]]), covariance, torch.ones(1)).sample(40_000, generator=seeded())
     assert torch.allclose(points.mean(0), torch.tensor([3.0, -1.0]), atol=0.03)
     assert torch.allclose(torch.cov(points.T), covariance[0], atol=0.05)
-    assert Clouds.round(2).sample(0, generator=seeded()).shape == (0, 2)
+    assert ROUND.sample(0, generator=seeded()).shape == (0, 2)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +98,49 @@ def test_points_of_clouds_have_their_mean_and_covariance() -> None:
 def test_bad_clouds_are_refused(arguments: tuple, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Clouds(*arguments)
+    for dtype in (torch.int64, torch.float16):
+        with pytest.raises(TypeError, match="float32 or float64"):
+            Clouds(torch.zeros(1, 2, dtype=dtype), torch.eye(2)[None], torch.ones(1))
+
+
+def test_shrinking_moves_each_cloud_to_the_mean_of_all() -> None:
+    x = torch.cat(
+        [torch.randn(60, 3, generator=seeded()) * 0.3 - 4, torch.randn(40, 3, generator=seeded(1)) + 4]
+    )
+
+    def matrices(shrink: float) -> torch.Tensor:
+        clouds = Clouds.fit(x.double(), 2, shrink=shrink)
+        return clouds.axes @ torch.diag_embed(clouds.variances) @ clouds.axes.mT
+
+    whole, shares = matrices(0), Clouds.fit(x.double(), 2).shares
+    common = (shares[:, None, None] * whole).sum(0)
+    assert sorted(shares.tolist()) == pytest.approx([0.4, 0.6], abs=1e-6)
+    assert torch.allclose(matrices(0.3), 0.7 * whole + 0.3 * common, atol=1e-9)
+    assert torch.allclose(matrices(1), common.expand(2, 3, 3), atol=1e-9)
+    floors = [float(Clouds.fit(x, 2, floor=floor).variances.min()) for floor in (0.01, 0.51)]
+    assert floors[1] - floors[0] == pytest.approx(0.5, abs=1e-3)
+    for bad in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="shrink"):
+            Clouds.fit(x, 2, shrink=bad)
+
+
+def test_shrunk_clouds_guess_better_where_they_were_not_fitted() -> None:
+    images = digits()[0].images
+    x = torch.from_numpy(images - images.mean(0)).flatten(1) / float((images - images.mean(0)).std())
+    noise = torch.randn(449, 64, generator=seeded())
+    keep, add = torch.full((449,), 0.9), torch.full((449,), 0.19**0.5)
+    errors = {
+        shrink: [
+            float(
+                (Clouds.fit(x[::2], 10, shrink=shrink)(0.9 * y + 0.19**0.5 * noise, keep, add) - y)
+                .square()
+                .mean()
+            )
+            for y in (x[::2], x[1::2])
+        ]
+        for shrink in (0.0, 0.3)
+    }
+    assert errors[0.0][0] < errors[0.3][0] < 0.95 * errors[0.3][1] < 0.9 * errors[0.0][1]
 
 
 def test_bad_fits_are_refused() -> None:
@@ -107,24 +155,117 @@ def test_bad_fits_are_refused() -> None:
 # -- the model -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("clouds", [0, 3])
-def test_before_training_the_model_is_the_clouds(clouds: int) -> None:
-    model = train_pictures(some(), recipe=dataclasses.replace(TINY, clouds=clouds, steps=1, rate=1e-12)).model
-    x = torch.randn(5, 8, 8, generator=seeded())
-    t = torch.tensor([1, 10, 30, 50, 60])
+def untrained(**changes: object) -> PictureModel:
+    recipe = dataclasses.replace(TINY, steps=1, rate=1e-12, **changes)  # type: ignore[arg-type]
+    return train_pictures(some(), recipe=recipe).model
+
+
+def test_before_training_the_model_is_the_clouds() -> None:
+    model = untrained()
+    x, t = torch.randn(5, 8, 8, generator=seeded()), torch.tensor([1, 10, 30, 50, 60])
     keep, add = (table[t].float() for table in (model.schedule.alpha_bar, model.schedule.beta_bar))
     guess = model.clouds(x.flatten(1), keep, add).view_as(x)
     noise = (x - keep[:, None, None] * guess) / add[:, None, None]
     assert torch.allclose(model(x, t), noise, atol=1e-4)
-    if not clouds:  # one round cloud: the noise is β̄ x, what is left is the velocity, weighted by 1/ᾱ²
-        assert torch.allclose(noise, add[:, None, None] * x, atol=1e-4)
-        assert torch.allclose(model.weight()[1:], 1 / model.schedule.alpha_bar[1:].float() ** 2, rtol=1e-4)
 
 
-@pytest.mark.parametrize("clouds", [0, 3])
-def test_the_weighted_loss_is_about_one_before_training(clouds: int) -> None:
+def test_one_round_cloud_leaves_the_velocity() -> None:
+    """g = ᾱ x and P = β̄ before it is measured: what the network says is −v, weighted like v."""
+    round_cloud = Clouds(torch.zeros(1, 64), torch.eye(64)[None], torch.ones(1))
+    model = PictureModel(8, TINY, clouds=round_cloud, generator=seeded())
+    bare = PictureModel(8, dataclasses.replace(TINY, clouds=0), clouds=None, generator=seeded())
+    x, t = torch.randn(5, 8, 8, generator=seeded()), torch.tensor([1, 10, 30, 50, 60])
+    with torch.no_grad():  # both networks begin as zero
+        assert torch.allclose(model(x, t), bare(x, t), atol=1e-5)
+    assert torch.allclose(model.weight(), bare.weight(), rtol=1e-4)
+    words = torch.randn(5, 8, 8, generator=seeded(1))
+    model.net.forward = lambda *a: -words  # type: ignore[method-assign]
+    bare.net.network.forward = lambda *a: words  # type: ignore[union-attr]
+    assert torch.allclose(model(x, t), bare(x, t), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["noise", "picture", "velocity", "mean"])
+def test_without_clouds_the_loss_is_that_of_what_the_network_says(kind: str) -> None:
+    model = untrained(clouds=0, kind=kind)
+    schedule, x = model.schedule, model.scaled(some(5)).double()
+    t, noise = torch.tensor([1, 2, 20, 40, 60]), torch.randn(5, 8, 8, generator=seeded()).double()
+    at = {n: schedule.at(getattr(schedule, n), t, x) for n in ("alpha", "beta", "alpha_bar", "beta_bar")}
+    x_t = at["alpha_bar"] * x + at["beta_bar"] * noise
+    right = {
+        "noise": noise,
+        "picture": x,
+        "velocity": at["alpha_bar"] * noise - at["beta_bar"] * x,
+        "mean": (x_t - at["beta"] ** 2 / at["beta_bar"] * noise) / at["alpha"] - x_t,
+    }[kind]
+    each = loss(model.double(), x, schedule, t=t, noise=noise, weight=model.weight())
+    assert torch.allclose(each, right.square().mean((1, 2)), rtol=1e-4)  # the network says zero
+    assert model.net.kind == kind and model.clouds is None
+
+
+def test_no_epoch_ends_with_a_small_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    for rows in (1, 2, 33, 65, 449, 898, 1057):
+        for wanted in (1, 2, 32, 64, rows):
+            if wanted <= rows:
+                got = even_batch(rows, wanted)
+                assert (rows % got or got) >= got / 2 and abs(got - wanted) <= max(1, wanted / 4)
+                if (rows % wanted or wanted) >= wanted / 2:
+                    assert got == wanted
+    with pytest.raises(ValueError, match="batch_size must be at most the number of rows, 5; got 6"):
+        even_batch(5, 6)
+    sizes: set[int] = set()
+
+    def spied(*arguments: object, batch_size: int, **options: object):
+        batches = noisy_batches(*arguments, batch_size=batch_size, **options)  # type: ignore[arg-type]
+        sizes.update(len(batches(k)[0]) for k in range(6))
+        return batches
+
+    monkeypatch.setattr(pictures, "noisy_batches", spied)
+    train_pictures(some(97), recipe=dataclasses.replace(TINY, steps=1))  # 3 · 32 + 1
+    assert min(sizes) >= 16 and len(sizes) == 2
+
+
+def test_an_even_draw_of_t_is_even(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+
+    def spy(*arguments: object, chances: torch.Tensor | None, **options: object):
+        seen.append(chances)
+        return noisy_batches(*arguments, chances=chances, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pictures, "noisy_batches", spy)
+    for level in (None, -0.4):
+        train_pictures(some(), recipe=dataclasses.replace(TINY, level=level, breadth=0.7, steps=1))
+    assert seen[0] is None
+    assert torch.equal(seen[1], level_density(Schedule.article(60), level=-0.4, breadth=0.7))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"T": 1}, ValueError, "T must"),
+        ({"T": 25}, ValueError, "kept must be at most T = 25, got 40"),
+        ({"kept": 1}, ValueError, "kept"),
+        ({"clouds": -1}, ValueError, "clouds"),
+        ({"kind": "eps"}, ValueError, "kind must be one of noise, picture, velocity, mean; got 'eps'"),
+        ({"steps": 0}, ValueError, "steps"),
+        ({"batch_size": 2.5}, ValueError, "batch_size"),
+        ({"rate": 0.0}, ValueError, "rate must be positive"),
+        ({"rate": "fast"}, TypeError, "rate"),
+        ({"average": 1.0}, ValueError, "average"),
+        ({"level": float("nan")}, ValueError, "level"),
+        ({"breadth": -1.0}, ValueError, "breadth must be positive"),
+        ({"sigma": "big"}, ValueError, "sigma must be one of beta, posterior, none, ddim; got 'big'"),
+        ({"levels": -1}, ValueError, "levels"),
+        ({"shrink": 1.5}, ValueError, "shrink"),
+    ],
+)
+def test_bad_recipes_are_refused_before_the_training(changes: dict, error: type, words: str) -> None:
+    with pytest.raises(error, match=words):
+        Recipe(**changes)
+
+
+def test_the_weighted_loss_is_about_one_before_training() -> None:
     """What the network is asked has unit variance, at every t: so zero has the loss one."""
-    model = train_pictures(some(), recipe=dataclasses.replace(TINY, clouds=clouds, steps=1, rate=1e-12)).model
+    model = untrained()
     x = model.scaled(some())
     for t in (1, 5, 20, 40, 60):
         each = loss(
@@ -161,13 +302,28 @@ def test_made_pictures_are_pictures_and_repeatable(how: dict) -> None:
 
 def test_bad_orders_are_refused() -> None:
     model = train_pictures(some(), recipe=TINY).model
-    for how, words in (({"kept": 61}, "steps"), ({"kept": 1}, "steps"), ({"sigma": "x"}, "sigma")):
+    for how, words in (
+        ({"kept": 61}, "kept must be at most T = 60, got 61"),
+        ({"kept": 1}, "kept"),
+        ({"sigma": "x"}, "sigma must be one of beta, posterior, none, ddim"),
+        ({"film": [6]}, "film must lie in 0, ..., 5, got 6"),
+        ({"film": [-1]}, "film"),
+    ):
         with pytest.raises(ValueError, match=words):
             model.make(2, generator=seeded(), **how)
     with pytest.raises(ValueError, match="count"):
         model.make(-1, generator=seeded())
     with pytest.raises(ValueError, match=r"x must have shape \(B, 8, 8\)"):
         model(torch.zeros(2, 9, 9), torch.ones(2, dtype=torch.int64))
+    for t, error in (
+        ([0, 1], ValueError),
+        ([1, 61], ValueError),
+        ([-1, 1], ValueError),
+        ([1.0, 2.0], TypeError),
+    ):
+        for one in (model, untrained(clouds=0), untrained(clouds=0, kind="noise")):
+            with pytest.raises(error, match="t must"):
+                one(torch.zeros(2, 8, 8), torch.tensor(t))
 
 
 @pytest.mark.parametrize(
@@ -262,9 +418,12 @@ def test_the_stored_results_are_those_of_this_code_and_judge() -> None:
         sum(r["times_yardstick"] for r in own) / len(own), abs=0.01
     )
     assert line["worst_times_yardstick"] == max(r["times_yardstick"] for r in own)
-    for r in [*result["rows"], *result["samplers"]]:
-        assert r["low"] <= r["distance"] <= r["high"]
-        assert r["times_yardstick"] == pytest.approx(r["distance"] / result["yardstick"], rel=0.01)
+    for table, names in ddpm_digits.TABLES.items():
+        rows = result[table][len(own) if table == "rows" else 0 :]
+        assert [r["contender"] for r in rows] == list(names)
+        for r in result[table]:
+            assert r["low"] <= r["distance"] <= r["high"]
+            assert r["times_yardstick"] == pytest.approx(r["distance"] / result["yardstick"], rel=0.01)
 
 
 def test_the_numbers_to_meet() -> None:
