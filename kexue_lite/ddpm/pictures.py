@@ -387,8 +387,9 @@ def train_pictures(
     optimizer = torch.optim.AdamW(
         model.net.parameters(), lr=settings.rate, betas=(0.9, 0.99), weight_decay=0.0
     )
+    # Not 0.05: it divides by pct_start · steps − 1, which is zero for twenty steps.
     rise = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.rate, total_steps=settings.steps, pct_start=0.05, cycle_momentum=False
+        optimizer, settings.rate, total_steps=settings.steps, pct_start=0.051, cycle_momentum=False
     )
     run = train(
         model,

@@ -128,15 +128,13 @@ def loss(
 def weight_of(kind: str, schedule: Schedule) -> Tensor:
     """Weights ``(T + 1,)`` of the noise loss that make it another loss.
 
-    ==========  ==================  =====================================================================
-    kind        weight              the loss is then the mean square error of
-    ==========  ==================  =====================================================================
-    noise       1                   ε, the noise of unit variance (Ho's simple loss)
-    article     β_t² / β̄_t²        the article's ε_θ, the noise of the last step
-    mean        β_t⁴ / (α_t β̄_t)²  the mean of x_{t−1}
-    picture     β̄_t² / ᾱ_t²       x_0
-    velocity    1 / ᾱ_t²           v = ᾱ_t ε − β̄_t x_0 (Salimans, Ho 2022)
-    ==========  ==================  =====================================================================
+    What the loss is then the mean squared error of, and the weight that makes it so:
+
+    - ``"noise"``: ε, the noise of unit variance (Ho's simple loss); 1
+    - ``"article"``: the article's ε_θ, the noise of the last step; β_t² / β̄_t²
+    - ``"mean"``: the mean of x_{t−1}; β_t⁴ / (α_t β̄_t)²
+    - ``"picture"``: x_0; β̄_t² / ᾱ_t²
+    - ``"velocity"``: v = ᾱ_t ε − β̄_t x_0 (Salimans, Ho 2022); 1 / ᾱ_t²
 
     Raises
     ------

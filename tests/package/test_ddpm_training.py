@@ -166,3 +166,10 @@ def test_two_processes_end_where_one_ends(folder: Path, here: dict, name: str) -
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 19, 20, 21])
+def test_a_training_may_have_any_number_of_steps(steps: int) -> None:
+    A, _ = digits()
+    tiny = Recipe(T=50, channels=(4, 4), clouds=0, steps=steps, batch_size=32, kept=2)
+    assert train_pictures(A.images[:64], recipe=tiny).run.steps == steps
