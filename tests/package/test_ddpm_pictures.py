@@ -426,6 +426,57 @@ def test_the_stored_results_are_those_of_this_code_and_judge() -> None:
             assert r["times_yardstick"] == pytest.approx(r["distance"] / result["yardstick"], rel=0.01)
 
 
+def test_the_tables_take_away_one_thing_each() -> None:
+    def changed(name: str) -> dict[str, object]:
+        ours = dataclasses.asdict(ddpm_digits.CONTENDERS[name].get("recipe", Recipe()))
+        return {k: v for k, v in ours.items() if v != dataclasses.asdict(Recipe())[k]}
+
+    assert {model for rows in ddpm_digits.TABLES.values() for model, _ in rows.values()} == set(
+        ddpm_digits.CONTENDERS
+    )
+    assert changed(ddpm_digits.RECIPE) == changed("225 pictures") == {}
+    assert changed("t drawn evenly") == {"level": None}
+    assert changed(ddpm_digits.PLAIN) == {"clouds": 0, "kind": "noise", "level": None}
+    for T in (25, 50, 100, 200):  # each walks all of its steps
+        assert changed(f"T = {T}") == {"T": T, "kept": T}
+    said = [changed(model) for model, how in ddpm_digits.SAID.values() if how == {}]
+    assert said == [
+        {"clouds": 0, "kind": "noise"}, {"clouds": 0, "kind": "picture"}, {"clouds": 0, "kind": "mean"},
+        {"clouds": 0},
+    ]  # fmt: skip
+
+
+def test_the_race_runs_and_is_taken_up_again(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    tiny = {
+        name: how | {"recipe": dataclasses.replace(
+            how.get("recipe", Recipe()), steps=3, channels=(4, 8), T=50, kept=4,
+            clouds=min(2, how.get("recipe", Recipe()).clouds),
+        )}
+        for name, how in ddpm_digits.CONTENDERS.items()
+    }  # fmt: skip
+    whole_score, whole_quality, threads = ddpm_digits.score, ddpm_digits.quality, torch.get_num_threads()
+    monkeypatch.setattr(ddpm_digits, "CONTENDERS", tiny)
+    monkeypatch.setattr(ddpm_digits, "score", lambda m, s, **how: whole_score(m, s, count=40, **how))
+    monkeypatch.setattr(ddpm_digits, "quality", lambda *a, **k: whole_quality(*a, **{**k, "resamples": 20}))
+    ways = {
+        name: (ddpm_digits.RECIPE, {})
+        for name in (ddpm_digits.CLOUDS, ddpm_digits.WALKED, "the recipe again")
+    }
+    monkeypatch.setitem(ddpm_digits.TABLES, "samplers", ways)
+    try:
+        *_, first = ddpm_digits.race([0, 1], threads, ["samplers", "said"], tmp_path)
+        monkeypatch.setattr(ddpm_digits, "contend", lambda *a, **k: pytest.fail("trained again"))
+        *_, second = ddpm_digits.race([0, 1], threads, ["samplers", "said"], tmp_path)
+    finally:
+        torch.set_num_threads(threads)
+    for table in ("rows", "samplers", "said", "lengths"):
+        assert first[table] == second[table]
+    assert [r["seed"] for r in first["rows"]] == [0, 1] and first["lengths"] == []
+    clouds, walked, again = first["samplers"]
+    assert again["distance"] == first["rows"][0]["distance"] != walked["distance"] != clouds["distance"]
+    assert len({r["distance"] for r in first["said"]}) == 4
+
+
 def test_the_numbers_to_meet() -> None:
     (line,) = stored()["summary"]
     assert line["worst_times_yardstick"] <= 3
