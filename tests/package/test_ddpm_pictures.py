@@ -105,6 +105,14 @@ def test_bad_clouds_are_refused(arguments: tuple, words: str) -> None:
             Clouds(torch.zeros(1, 2, dtype=dtype), torch.eye(2)[None], torch.ones(1))
 
 
+def test_a_fit_depends_on_its_seed_and_shares_add_up() -> None:
+    x = torch.from_numpy(some()).flatten(1)
+    one, two, other = (Clouds.fit(x, 5, seed=seed).centres for seed in (0, 0, 1))
+    assert torch.equal(one, two) and not torch.equal(one, other)
+    shares = Clouds(torch.zeros(3, 2), torch.eye(2).expand(3, 2, 2), torch.tensor([1.0, 2.0, 5.0])).shares
+    assert shares.tolist() == [0.125, 0.25, 0.625]
+
+
 def test_shrinking_moves_each_cloud_to_the_mean_of_all() -> None:
     x = torch.cat(
         [torch.randn(60, 3, generator=seeded()) * 0.3 - 4, torch.randn(40, 3, generator=seeded(1)) + 4]
