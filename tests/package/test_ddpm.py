@@ -659,6 +659,13 @@ def test_the_deterministic_sampler_draws_nothing_and_fewer_steps_use_the_old_tim
     assert torch.isfinite(made).all()
 
 
+def test_sampling_keeps_no_graph() -> None:
+    """A thousand steps of gradients would fill the memory."""
+    scale = torch.nn.Parameter(torch.tensor(0.5, dtype=torch.float64))
+    for make in (sample, ddim_sample):
+        assert not make(lambda x, t: scale * x, normal(2, 2), Schedule.article(30)).requires_grad
+
+
 def test_the_film_shows_what_was_on_the_way() -> None:
     schedule, x = Schedule.article(30), normal(5, 2)
     model = lambda x, t: gaussian_noise(x, t, schedule)  # noqa: E731
