@@ -221,7 +221,9 @@ def _result(found: dict[str, list[dict[str, Any]]], threads: int, seeds: list[in
                 "seeds": len(own),
                 "mean_times_yardstick": round(statistics.fmean(r["times_yardstick"] for r in own), 2),
                 "worst_times_yardstick": max(r["times_yardstick"] for r in own),
-                "worst_imbalance": max(r["imbalance"] for r in own),
+                "worst_imbalance": max(
+                    (r["imbalance"] for r in own), key=lambda v: math.inf if isinstance(v, str) else v
+                ),
                 "longest_training": max(r["seconds_training"] for r in own),
                 "longest_making": max(r["seconds_making"] for r in own),
             }

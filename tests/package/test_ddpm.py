@@ -604,6 +604,32 @@ def test_a_clip_that_is_never_reached_changes_nothing() -> None:
             ddim_sample(model, x, schedule, clip=bad)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("t", [1, 2, 17, 40])
+def test_a_clipped_step_is_the_mean_between_x_and_the_clipped_picture(t: int) -> None:
+    """Ho's equation 7: the mean of x_{t−1} given x_t and x_0, in our letters, with x̂_0 after the clip."""
+    schedule, picture, noise = Schedule.article(40), normal(50, 3), normal(50, 3, seed=1)
+    x = q_sample(picture, torch.full((50,), t), schedule, noise=noise)
+    model = lambda x, t: noise  # noqa: E731
+    low, high = torch.tensor([-0.5, -0.1, 0.0]), torch.tensor([0.4, 0.2, 1.0])
+    alpha, beta, bar, before, bar_alpha = (
+        float(v)
+        for v in (
+            schedule.alpha[t], schedule.beta[t], schedule.beta_bar[t], schedule.beta_bar[t - 1],
+            schedule.alpha_bar[t - 1],
+        )
+    )  # fmt: skip
+    held = torch.minimum(torch.maximum(picture, low.double()), high.double())
+    assert 20 < int((held == picture).sum()) < 130  # some reach the bounds
+    expected = alpha * before**2 / bar**2 * x + bar_alpha * beta**2 / bar**2 * held
+    got = p_sample(model, x, t, schedule, sigma="none", clip=(low, high))
+    assert torch.allclose(got, expected, atol=1e-10)
+    if t > 1:  # and the deterministic step: the noise is what lies between x_t and the clipped picture
+        rest = (x - alpha * bar_alpha * held) / bar
+        road = Schedule(schedule.alpha[1 : t + 1], most_signal=1)
+        (last,) = ddim_sample(model, x, road, clip=(low, high), film=[t - 1])
+        assert torch.allclose(last, bar_alpha * held + before * rest, atol=1e-10)
+
+
 def test_the_deterministic_sampler_converges_to_the_map_of_the_flow() -> None:
     """For Gaussian data the flow is x_0 = mean + s x_T (up to ᾱ_T): error falls with the step, order one."""
     errors = []
@@ -633,6 +659,13 @@ def test_the_deterministic_sampler_draws_nothing_and_fewer_steps_use_the_old_tim
     assert torch.isfinite(made).all()
 
 
+def test_sampling_keeps_no_graph() -> None:
+    """A thousand steps of gradients would fill the memory."""
+    scale = torch.nn.Parameter(torch.tensor(0.5, dtype=torch.float64))
+    for make in (sample, ddim_sample):
+        assert not make(lambda x, t: scale * x, normal(2, 2), Schedule.article(30)).requires_grad
+
+
 def test_the_film_shows_what_was_on_the_way() -> None:
     schedule, x = Schedule.article(30), normal(5, 2)
     model = lambda x, t: gaussian_noise(x, t, schedule)  # noqa: E731
@@ -644,6 +677,11 @@ def test_the_film_shows_what_was_on_the_way() -> None:
         assert film.shape == (3, 5, 2) and torch.equal(film[1], make())
         with pytest.raises(ValueError, match="film must lie in"):
             make(film=[30])
+    zs, by_hand = {t: normal(5, 2, seed=t) for t in range(1, 31)}, [x]
+    for t in range(30, 0, -1):
+        by_hand.append(p_sample(model, by_hand[-1], t, schedule, noise=zs[t]))
+    film = sample(model, x, schedule, noise=zs.__getitem__, last_noise=True, film=range(30))
+    assert torch.allclose(film, torch.stack(by_hand[:0:-1]), atol=1e-12)
 
 
 def test_no_pictures_are_no_error_and_nan_is() -> None:

@@ -12,6 +12,7 @@ from kexue_lite.ddpm import (
     Denoiser,
     Mixture,
     NoiseModel,
+    Quality,
     Schedule,
     TimeFeatures,
     UNet,
@@ -253,6 +254,39 @@ def test_a_missing_class_is_an_infinite_imbalance_and_noise_is_far() -> None:
     assert quality(A.images[names != 3], A.images, B.images, see=see, resamples=20).imbalance == float("inf")
     noise = torch.rand(300, 8, 8, generator=seeded())
     assert quality(noise, A.images, B.images, see=see, resamples=20).ratio > 50
+
+
+@pytest.mark.parametrize(
+    ("shares", "imbalance"),
+    [
+        ((0.1,) * 10, 1),
+        ((0.2, *(0.8 / 9,) * 9), 2),
+        ((0.02, *(0.98 / 9,) * 9), 5),
+        ((0.0, *(1 / 9,) * 9), float("inf")),
+    ],
+)
+def test_the_imbalance_is_that_of_the_worst_class(shares: tuple, imbalance: float) -> None:
+    found = Quality(1.0, 0.5, 2.0, 0.5, shares, 1.0, 1.0, 1.0, "")
+    assert found.imbalance == pytest.approx(imbalance) and found.ratio == 2
+
+
+def test_each_number_belongs_to_its_own_sets() -> None:
+    A, B = digits()
+    see, made = judge(), np.clip(A.images[:300] * 0.9, 0, 1)
+    score = quality(made, A.images[300:600], B.images[:200], see=see, resamples=20)
+    features = [see.features(part) for part in (made, A.images[300:600], B.images[:200])]
+    assert score.distance == pytest.approx(frechet_distance(features[0], features[2]), rel=1e-9)
+    assert score.yardstick == pytest.approx(frechet_distance(features[1], features[2]), rel=1e-9)
+    pairs = {
+        "to_trained": (made, A.images[300:600]),
+        "to_unseen": (made, B.images[:200]),
+        "real_to_trained": (B.images[:200], A.images[300:600]),
+    }
+    for name, (ones, others) in pairs.items():
+        apart = np.sqrt(((ones[:, None] - others[None]).astype(float) ** 2).sum((2, 3))).min(1)
+        assert getattr(score, name) == pytest.approx(float(torch.from_numpy(apart).median()), rel=1e-6)
+    counts = np.bincount(see.labels(made).numpy(), minlength=10) / 300
+    assert score.shares == pytest.approx(tuple(counts))
 
 
 def test_the_distance_is_the_judge_s() -> None:

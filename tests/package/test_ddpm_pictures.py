@@ -18,9 +18,11 @@ from kexue_lite.ddpm import (
     PictureModel,
     Recipe,
     Schedule,
+    ddim_sample,
     level_density,
     loss,
     noisy_batches,
+    sample,
     train_pictures,
 )
 from kexue_lite.ddpm.pictures import even_batch
@@ -101,6 +103,14 @@ def test_bad_clouds_are_refused(arguments: tuple, words: str) -> None:
     for dtype in (torch.int64, torch.float16):
         with pytest.raises(TypeError, match="float32 or float64"):
             Clouds(torch.zeros(1, 2, dtype=dtype), torch.eye(2)[None], torch.ones(1))
+
+
+def test_a_fit_depends_on_its_seed_and_shares_add_up() -> None:
+    x = torch.from_numpy(some()).flatten(1)
+    one, two, other = (Clouds.fit(x, 5, seed=seed).centres for seed in (0, 0, 1))
+    assert torch.equal(one, two) and not torch.equal(one, other)
+    shares = Clouds(torch.zeros(3, 2), torch.eye(2).expand(3, 2, 2), torch.tensor([1.0, 2.0, 5.0])).shares
+    assert shares.tolist() == [0.125, 0.25, 0.625]
 
 
 def test_shrinking_moves_each_cloud_to_the_mean_of_all() -> None:
@@ -386,8 +396,79 @@ def test_levels_are_nearly_normal() -> None:
     mean = float((chances * levels).sum())
     assert mean == pytest.approx(0.2, abs=0.05)
     assert float((chances * (levels - mean) ** 2).sum()) == pytest.approx(1, abs=0.1)
+    # A thousandth is spread evenly, so that no t is forgotten; the rest is the normal density of the levels.
+    assert float(chances.min()) >= 0.0009 / 1000 and float(chances.sum()) == pytest.approx(1, abs=1e-12)
+    (slopes,) = torch.gradient(levels)
+    normal = torch.distributions.Normal(0.2, 1.0).log_prob(levels).exp() * slopes
+    assert torch.allclose(chances, 0.999 * normal / normal.sum() + 1e-6, rtol=1e-9)
+    narrow = level_density(schedule, level=-1.0, breadth=0.5)[1:]
+    middle = float((narrow * levels).sum())
+    assert float((narrow * (levels - middle) ** 2).sum()) == pytest.approx(0.25, abs=0.03)
     with pytest.raises(ValueError, match="breadth"):
         level_density(schedule, breadth=0)
+
+
+def test_the_recipe_reaches_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, object] = {}
+
+    def spy(*arguments: object, **options: object):
+        seen.update(options)
+        seen["rates"] = []
+        options["optimizer"].register_step_pre_hook(  # type: ignore[attr-defined]
+            lambda one, *_: seen["rates"].append(one.param_groups[0]["lr"])  # type: ignore[attr-defined]
+        )
+        return train(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pictures, "train", spy)
+    recipe = dataclasses.replace(TINY, steps=40, rate=0.02, average=0.8)
+    trained = train_pictures(some(), recipe=recipe)
+    assert seen["steps"] == 40 and seen["average"] == 0.8
+    rates = seen["rates"]
+    assert isinstance(rates, list) and len(rates) == 40
+    assert max(rates) == pytest.approx(0.02, rel=0.02) and rates[0] < 0.002 and rates[-1] < 0.0002
+    assert rates.index(max(rates)) <= 2  # it rises for a twentieth of the run
+    assert trained.model is trained.run.averaged
+    last, averaged = trained.run.model.state_dict(), trained.model.state_dict()
+    assert any(not torch.equal(last[key], averaged[key]) for key in last if key.startswith("net."))
+    assert not any(parameter.requires_grad for parameter in trained.model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("sigma", "kept", "clip"), [("beta", None, True), ("posterior", 9, False), ("ddim", 30, True)]
+)
+def test_making_is_sampling_between_the_bounds_of_pictures(sigma: str, kept: int | None, clip: bool) -> None:
+    model = train_pictures(some(), recipe=TINY).model
+    steps = Schedule.article(60).every(kept or 6)
+    generator = seeded(4)
+    start = torch.randn(50, 8, 8, generator=generator)
+    ends = [(end - model.mean) / model.scale for end in (torch.zeros(8, 8), torch.ones(8, 8))]
+    bounds = (ends[0], ends[1]) if clip else None
+    if sigma == "ddim":
+        x = ddim_sample(model, start, steps, clip=bounds)
+    else:
+        x = sample(model, start, steps, sigma=sigma, clip=bounds, generator=generator)
+    by_hand = ((x * model.scale + model.mean).clamp(0, 1) * 16).round() / 16
+    made = model.make(50, generator=seeded(4), sigma=sigma, kept=kept, clip=clip)
+    assert torch.equal(made, by_hand)
+    # Neither bounds nor the last noise are without effect.
+    far = model.make(50, generator=seeded(4), sigma=sigma, kept=kept, clip=not clip)
+    assert not torch.equal(made, far)
+    if sigma == "beta":
+        loud = model.make(50, generator=seeded(4), sigma=sigma, kept=kept, clip=clip, last_noise=True)
+        assert not torch.equal(made, loud)
+
+
+def test_what_is_missing_is_measured_at_its_own_times() -> None:
+    """P_t against a fresh measurement at times that are no knots, with other noise."""
+    model, x = untrained(), untrained().scaled(some())
+    for t in (2, 7, 23, 41, 60):
+        keep, add = (table[t].float() for table in (model.schedule.alpha_bar, model.schedule.beta_bar))
+        noisy = keep * x + add * torch.randn(x.shape, generator=seeded(t))
+        guess = model.clouds(noisy.flatten(1), keep.expand(100), add.expand(100)).view_as(x)
+        assert float(model.missing[t]) == pytest.approx(
+            float((guess - x).square().mean().sqrt()), rel=0.06
+        ), t
+    assert model.missing[0] == 0
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
@@ -424,6 +505,58 @@ def test_the_stored_results_are_those_of_this_code_and_judge() -> None:
         for r in result[table]:
             assert r["low"] <= r["distance"] <= r["high"]
             assert r["times_yardstick"] == pytest.approx(r["distance"] / result["yardstick"], rel=0.01)
+
+
+def test_the_tables_take_away_one_thing_each() -> None:
+    def changed(name: str) -> dict[str, object]:
+        ours = dataclasses.asdict(ddpm_digits.CONTENDERS[name].get("recipe", Recipe()))
+        return {k: v for k, v in ours.items() if v != dataclasses.asdict(Recipe())[k]}
+
+    assert {model for rows in ddpm_digits.TABLES.values() for model, _ in rows.values()} == set(
+        ddpm_digits.CONTENDERS
+    )
+    assert changed(ddpm_digits.RECIPE) == changed("225 pictures") == {}
+    assert changed("t drawn evenly") == {"level": None}
+    assert changed(ddpm_digits.PLAIN) == {"clouds": 0, "kind": "noise", "level": None}
+    for T in (25, 50, 100, 200):  # each walks all of its steps
+        assert changed(f"T = {T}") == {"T": T, "kept": T}
+    said = [changed(model) for model, how in ddpm_digits.SAID.values() if how == {}]
+    assert said == [
+        {"clouds": 0, "kind": "noise"}, {"clouds": 0, "kind": "picture"}, {"clouds": 0, "kind": "mean"},
+        {"clouds": 0},
+    ]  # fmt: skip
+
+
+def test_the_race_runs_and_is_taken_up_again(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    tiny = {
+        name: how | {"recipe": dataclasses.replace(
+            how.get("recipe", Recipe()), steps=3, channels=(4, 8), T=50, kept=4,
+            clouds=min(2, how.get("recipe", Recipe()).clouds),
+        )}
+        for name, how in ddpm_digits.CONTENDERS.items()
+    }  # fmt: skip
+    whole_score, whole_quality, threads = ddpm_digits.score, ddpm_digits.quality, torch.get_num_threads()
+    monkeypatch.setattr(ddpm_digits, "CONTENDERS", tiny)
+    monkeypatch.setattr(ddpm_digits, "score", lambda m, s, **how: whole_score(m, s, count=40, **how))
+    monkeypatch.setattr(ddpm_digits, "quality", lambda *a, **k: whole_quality(*a, **{**k, "resamples": 20}))
+    ways = {
+        name: (ddpm_digits.RECIPE, {})
+        for name in (ddpm_digits.CLOUDS, ddpm_digits.WALKED, "the recipe again")
+    }
+    monkeypatch.setitem(ddpm_digits.TABLES, "samplers", ways)
+    monkeypatch.setitem(ddpm_digits.TABLES, "said", dict(list(ddpm_digits.SAID.items())[:2]))
+    try:
+        *_, first = ddpm_digits.race([0, 1], threads, ["samplers", "said"], tmp_path)
+        monkeypatch.setattr(ddpm_digits, "contend", lambda *a, **k: pytest.fail("trained again"))
+        *_, second = ddpm_digits.race([0, 1], threads, ["samplers", "said"], tmp_path)
+    finally:
+        torch.set_num_threads(threads)
+    for table in ("rows", "samplers", "said", "lengths"):
+        assert first[table] == second[table]
+    assert [r["seed"] for r in first["rows"]] == [0, 1] and first["lengths"] == []
+    clouds, walked, again = first["samplers"]
+    assert again["distance"] == first["rows"][0]["distance"] != walked["distance"] != clouds["distance"]
+    assert len({r["distance"] for r in first["said"]}) == 2
 
 
 def test_the_numbers_to_meet() -> None:
