@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import kexue_lite.ddpm.pictures as pictures
-from benchmarks import ddpm_digits, ddpm_mnist, harness, unet_race
-from kexue_lite.data import Images, digits
+from benchmarks import ddpm_digits, harness, unet_race
+from kexue_lite.data import digits
 from kexue_lite.ddpm import (
     Clouds,
     Mixture,
@@ -579,18 +579,6 @@ def test_one_seed_begins_as_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ddpm_digits.opening(again) == pytest.approx(row["opening_loss"], rel=2e-3)
     found, _ = ddpm_digits.score(again.model, seed, count=300, kept=10)
     assert found.ratio < 40 and found.to_trained > 0.3  # on its way, and not by copying
-
-
-def test_the_full_scale_runs_on_a_tiny_one() -> None:
-    """MNIST on a GPU was not run here: its program is, on pictures of another size and for a few steps."""
-    first, second = ddpm_mnist.halves(digits()[0])
-    large = [
-        Images(np.kron(part.images, np.ones((2, 2), np.float32)), part.labels) for part in (first, second)
-    ]
-    recipe = dataclasses.replace(ddpm_mnist.FULL, channels=(4, 4, 8), steps=3, batch_size=16, kept=2, T=50)
-    row = ddpm_mnist.run(*large, recipe=recipe, judge_steps=3)
-    assert row["low"] <= row["distance"] <= row["high"] and row["device"] == "cpu"
-    assert not (harness.RESULTS / "ddpm_mnist.json").exists(), "it was run: say so in the chapter"
 
 
 def test_a_step_of_the_unet_costs_no_more_than_that_of_diffusers() -> None:
