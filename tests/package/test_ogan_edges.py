@@ -310,7 +310,7 @@ def test_no_pictures_are_an_empty_stack_and_no_codes_too() -> None:
 
 def test_a_model_that_is_in_training_is_asked_at_rest_and_left_in_training() -> None:
     model = network()
-    model.G[1].eval()
+    model.E.eval()
     modes = [module.training for module in model.modules()]
     before = {name: value.clone() for name, value in model.state_dict().items()}
     made = sample(model, 30, generator=generator())
