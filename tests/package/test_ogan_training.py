@@ -354,6 +354,10 @@ def test_the_bootstrap_covers_a_mean() -> None:
         _, low, high = bootstrap(lambda x: float(x.mean()), x, seed=seed)
         held += low <= 0 <= high
     assert 88 <= held <= 99
+    x = torch.rand(60, generator=generator())
+    value, low, high = bootstrap(lambda x: float(x.max()), x)
+    # A maximum of what is drawn again is never larger: taken off, that bias moves the interval above it.
+    assert value == float(x.max()) and value <= low < high
     a, b = torch.randn(80, 3, generator=generator()), torch.randn(90, 3, generator=generator(1))
     value, low, high = bootstrap(frechet_distance, a, b, draws=50)
     assert value == frechet_distance(a, b) and low < high
@@ -364,6 +368,7 @@ def test_the_bootstrap_covers_a_mean() -> None:
 def test_class_shares_count() -> None:
     shares = class_shares(torch.from_numpy(B.labels))
     assert shares.sum() == pytest.approx(1) and shares.min() > 0.09
+    assert class_shares(torch.tensor([2, 2, 0]), 5) == pytest.approx([1 / 3, 0, 2 / 3, 0, 0])
     with pytest.raises(ValueError, match="labels"):
         class_shares(torch.tensor([3, 10]))
 
