@@ -173,7 +173,8 @@ def exercise_6_7(answer: Any) -> bool:
         loss = answer(model.encode, x, fake, z).mean()
         of_e, of_g = _gradient(loss, model.E), _gradient(loss, model.G)
     except Exception as error:  # the reader's own code: whatever it raises is told, not raised
-        return _say("6.7", f"it does not run: {type(error).__name__}: {str(error).splitlines()[0]}")
+        words = (str(error).splitlines() or ["no word of why"])[0]
+        return _say("6.7", f"it does not run: {type(error).__name__}: {words}")
     right_e = _gradient(encoder_loss(model.encode, x, fake.detach(), z).mean(), model.E)
     right_g = _gradient(generator_loss(model.encode, fake, z).mean(), model.G)
     e_right, g_right = _near(of_e, right_e), _near(of_g, right_g)
@@ -215,7 +216,7 @@ def exercise_6_8(answer: Any) -> bool:
     if answer is ...:
         return _say("6.8", "no answer yet. Replace the three dots.")
     try:
-        first, second = (bool(v) for v in answer)
+        first, second = (_truth(v) for v in answer)
     except (TypeError, ValueError, RuntimeError):
         return _say("6.8", "two truth values are expected.")
     if not first:
@@ -224,6 +225,14 @@ def exercise_6_8(answer: Any) -> bool:
         return _say("6.8", "not yet. Read what `decompose` says of constant codes, and try it.")
     print("Exercise 6.8: right.")
     return True
+
+
+def _truth(value: Any) -> bool:
+    """True or False, also as a single number of torch or numpy; TypeError or ValueError for others."""
+    plain = value.item() if hasattr(value, "item") else value
+    if not isinstance(plain, bool):
+        raise TypeError(f"a truth value is expected, got {value!r}")
+    return plain
 
 
 def _gradient(loss: Tensor, network: torch.nn.Module) -> Tensor:

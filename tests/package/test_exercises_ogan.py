@@ -60,6 +60,7 @@ ANSWERS = [
     (exercises.exercise_6_7, lambda E, x, fake, z: ogan.joint_loss(E, x, fake, z)),
     (exercises.exercise_6_7, lambda E, x, fake, z: ogan.joint_loss(E, x, fake, z).mean()),
     (exercises.exercise_6_8, (True, True)),
+    (exercises.exercise_6_8, (torch.tensor([float("nan")]).isnan().all(), np.bool_(True))),
 ]
 
 
@@ -81,6 +82,10 @@ def r_left_open(E, x, fake, z):
 
 def forgot_to_cancel(E, x, fake, z):
     return ogan.joint_loss(E, x, fake, z) + E(fake.detach()).mean(1)
+
+
+def silent(E, x, fake, z):
+    raise ValueError
 
 
 SLIPS = [
@@ -124,6 +129,12 @@ SLIPS = [
     (exercises.exercise_6_8, (False, True), "0 by 0"),
     (exercises.exercise_6_8, (True, False), "constant codes"),
     (exercises.exercise_6_8, 1, "two truth values"),
+    (exercises.exercise_6_8, "ab", "two truth values"),
+    (exercises.exercise_6_8, (1, 1), "two truth values"),
+    (exercises.exercise_6_8, (True, True, True), "two truth values"),
+    (exercises.exercise_6_8, (torch.ones(3) > 0, True), "two truth values"),
+    (exercises.exercise_6_7, silent, "does not run: ValueError: no word of why"),
+    (exercises.exercise_6_7, lambda E, x, fake, z: None, "does not run: AttributeError"),
 ]
 
 

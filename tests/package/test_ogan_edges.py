@@ -310,7 +310,7 @@ def test_no_pictures_are_an_empty_stack_and_no_codes_too() -> None:
 
 def test_a_model_that_is_in_training_is_asked_at_rest_and_left_in_training() -> None:
     model = network()
-    model.G[1].eval()
+    model.E.eval()
     modes = [module.training for module in model.modules()]
     before = {name: value.clone() for name, value in model.state_dict().items()}
     made = sample(model, 30, generator=generator())
@@ -329,6 +329,30 @@ def test_a_model_that_is_in_training_is_asked_at_rest_and_left_in_training() -> 
     with pytest.raises(RuntimeError, match="no"):
         sample(broken, 2, generator=generator())
     assert broken.training and all(module.training for module in broken.modules())
+
+
+def test_fresh_codes_are_normal_and_rho_is_their_mean() -> None:
+    class Through(nn.Module):
+        """G shows the code, E gives it back with its first half doubled."""
+
+        code_size = 6
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+
+        def generate(self, z: Tensor) -> Tensor:
+            return z
+
+        def encode(self, x: Tensor) -> Tensor:
+            return torch.cat([2 * x[:, :3], x[:, 3:]], 1)
+
+    model = Through()
+    z = sample(model, 5000, generator=generator(2))
+    assert torch.equal(z, torch.randn(5000, 6, generator=generator(2), dtype=torch.float64))
+    rho = fresh_correlation(model, 5000, generator=generator(2))
+    assert rho == pytest.approx(float(pearson(z, model.encode(z)).mean()), abs=1e-12) and 0.8 < rho < 1
+    assert fresh_correlation(model, generator=generator(2)) == pytest.approx(rho, abs=0.01)  # of 4,000
 
 
 @pytest.mark.parametrize("wrong", [None, 0, np.random.default_rng(0)])

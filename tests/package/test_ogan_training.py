@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,43 @@ def test_pictures_of_every_size_go_there_and_back(
     assert torch.equal(model.encode(x), model.encode(x[:, None]))
     assert torch.allclose(model.score(x), model.encode(x).mean(1))
     assert model.reconstruct(x).shape == x.shape
+
+
+def test_layers_are_in_their_order_and_weights_of_their_law() -> None:
+    model = OGAN(16, 5, hidden=(20, 10), channels=(4, 7), generator=generator())
+
+    def shapes(network: torch.nn.Module) -> list[tuple[int, ...]]:
+        return [tuple(p.shape) for p in network.parameters() if p.ndim > 1]
+
+    assert shapes(model.G) == [
+        (20, 5), (10, 20), (7 * 16, 10), (7, 4, 4, 4), (4, 4, 4, 4), (1, 4, 3, 3),
+    ]  # fmt: skip
+    assert shapes(model.E) == [(4, 1, 4, 4), (7, 4, 4, 4), (10, 7 * 16), (20, 10), (5, 20)]
+    for module in model.modules():
+        if isinstance(module, torch.nn.LeakyReLU):
+            assert module.negative_slope == 0.2
+        if isinstance(module, torch.nn.ConvTranspose2d):  # a pixel is a sum of 4 of the 16, for each channel
+            bound = (4 * module.in_channels) ** -0.5
+            assert 0.95 * bound < float(module.weight.detach().abs().max()) <= bound
+    kinds = [[type(m).__name__ for m in network] for network in (model.G, model.E)]
+    assert sum(kind.startswith("BatchNorm") for kind in kinds[0]) == 5
+    assert not any(kind.startswith("BatchNorm") for kind in kinds[1])
+    assert [kind.startswith("Conv") for kind in kinds[1]].index(True) == 1
+    dense = OGAN(8, 5, hidden=(20, 10), generator=generator())
+    assert shapes(dense.G) == [(20, 5), (10, 20), (64, 10)]
+    assert shapes(dense.E) == [(10, 64), (20, 10), (5, 20)]
+
+
+def test_the_networks_of_points_are_deep_enough_and_e_sees_the_plane_larger() -> None:
+    model = PointOGAN(5, 12, generator=generator()).eval()
+    kinds = [[type(m).__name__ for m in network] for network in (model.G, model.E)]
+    assert [kind.count("Linear") for kind in kinds] == [5, 4]
+    assert [kind.count("BatchNorm1d") for kind in kinds] == [4, 0]
+    assert [kind.count("ReLU") for kind in kinds] == [4, 3]
+    x = torch.randn(6, 2, generator=generator())
+    assert torch.equal(model.encode(x), model.E[1:](2 * x))
+    assert torch.equal(numbers(model), numbers(PointOGAN(5, 12, generator=generator())))
+    assert "factor=2.0" in repr(model)
 
 
 def test_the_encoder_treats_each_picture_on_its_own() -> None:
@@ -283,6 +321,23 @@ def test_a_displacement_moves_and_turns_by_what_it_says() -> None:
     assert torch.autograd.gradcheck(warp, (x, maps))
 
 
+@pytest.mark.parametrize("amount", [1.0, 0.3])
+def test_a_displacement_is_a_shift_a_turn_a_stretch_and_a_slant_of_the_stated_sizes(amount: float) -> None:
+    maps = draw_warps(4000, amount, generator=generator(), dtype=torch.float64)
+    (first, second), shift = maps[:, :, :2].unbind(1), maps[:, :, 2]
+    angle, high = torch.atan2(second[:, 0], second[:, 1]), second.norm(dim=1)
+    wide = first[:, 0] / angle.cos()
+    slant = first[:, 1] + angle.sin() * wide
+    parts = [shift[:, 0], shift[:, 1], angle, wide - 1, high - 1, slant]
+    for part, most in zip(parts, (2 * 0.7 / 8, 2 * 0.7 / 8, 0.15, 0.1, 0.1, 0.15), strict=True):
+        size = part / (most * amount)
+        assert 0.99 < float(size.abs().max()) <= 1 + 1e-9
+        assert float(size.mean()) == pytest.approx(0, abs=0.04)
+        assert float(size.square().mean()) == pytest.approx(1 / 3, abs=0.03)  # evenly between −1 and 1
+    together = torch.corrcoef(torch.stack(parts)) - torch.eye(6, dtype=torch.float64)
+    assert float(together.abs().max()) < 0.08
+
+
 def test_displacements_are_centred_on_none_and_as_large_as_allowed() -> None:
     maps = draw_warps(4000, 1.0, generator=generator())
     none = torch.eye(3)[:2]
@@ -354,6 +409,10 @@ def test_the_bootstrap_covers_a_mean() -> None:
         _, low, high = bootstrap(lambda x: float(x.mean()), x, seed=seed)
         held += low <= 0 <= high
     assert 88 <= held <= 99
+    x = torch.rand(60, generator=generator())
+    value, low, high = bootstrap(lambda x: float(x.max()), x)
+    # A maximum of what is drawn again is never larger: taken off, that bias moves the interval above it.
+    assert value == float(x.max()) and value <= low < high
     a, b = torch.randn(80, 3, generator=generator()), torch.randn(90, 3, generator=generator(1))
     value, low, high = bootstrap(frechet_distance, a, b, draws=50)
     assert value == frechet_distance(a, b) and low < high
@@ -364,6 +423,7 @@ def test_the_bootstrap_covers_a_mean() -> None:
 def test_class_shares_count() -> None:
     shares = class_shares(torch.from_numpy(B.labels))
     assert shares.sum() == pytest.approx(1) and shares.min() > 0.09
+    assert class_shares(torch.tensor([2, 2, 0]), 5) == pytest.approx([1 / 3, 0, 2 / 3, 0, 0])
     with pytest.raises(ValueError, match="labels"):
         class_shares(torch.tensor([3, 10]))
 
@@ -376,6 +436,33 @@ def test_the_true_points_cover_the_grid_and_half_of_it_is_half() -> None:
     assert coverage(points).found == 25 and coverage(points).good > 0.999
     assert coverage(points[points[:, 0] < -0.5]).found == 10
     assert coverage(grid_centres() + 0.4) == Coverage(found=0, good=0.0, effective=0.0)
+
+
+def test_good_found_and_effective_are_what_they_say() -> None:
+    centres = grid_centres().double()
+    step = torch.tensor([[0.05, 0.0]], dtype=torch.float64)
+    assert coverage(centres + 3.99 * step) == Coverage(25, 1.0, pytest.approx(25))  # type: ignore[arg-type]
+    assert coverage(centres + 4.01 * step).good == 0
+    assert coverage(centres + 4.01 * step, deviation=0.051).good == 1
+    # Of 2,500 points a spot's share is 100: with 20 it is found, with 19 it is not.
+    for count, found in ((20, 2), (19, 1)):
+        counts = torch.tensor([2500 - count, count])
+        assert coverage(centres[:2].repeat_interleave(counts, 0)).found == found
+    far = torch.full((100, 2), 9.0, dtype=torch.float64)
+    seen = coverage(torch.cat([centres[[3] * 75], centres[[7] * 25], far]))
+    entropy = 0.75 * math.log(4 / 3) + 0.25 * math.log(4)
+    assert seen.good == 0.5 and seen.effective == pytest.approx(math.exp(entropy))
+
+
+def test_the_points_lie_evenly_and_as_wide_as_they_are_told() -> None:
+    for deviation in (0.0, 0.05, 0.1):
+        points = grid_points(20_000, generator=generator(), deviation=deviation).double()
+        distance, spot = torch.cdist(points, grid_centres().double()).min(1)
+        assert float(distance.square().mean()) == pytest.approx(2 * deviation**2, rel=0.03, abs=1e-12)
+        assert torch.bincount(spot, minlength=25).min() > 650
+    assert {tuple(c) for c in grid_centres().tolist()} == {
+        (float(a), float(b)) for a in range(-2, 3) for b in range(-2, 3)
+    }
 
 
 def test_the_trainer_takes_points_too() -> None:
