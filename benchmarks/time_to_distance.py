@@ -143,12 +143,12 @@ GANS = (losses_module, nets_module, trainer_module)
 CONTENDERS: dict[str, tuple[Contender, tuple[int, ...], tuple[ModuleType, ...]]] = {
     OURS: (
         ours,
-        (100, 200, 400, 800, 1400),
+        (175, 350, 700, 1400),
         (clouds_module, pictures_module, process_module, unet_module),
     ),
-    THEIRS: (theirs, (200, 400, 800, 1600, 3200, 6400), ()),
-    O_GAN: (gan("O-GAN"), (375, 750, 1500, 3000, 6000), GANS),
-    PLAIN: (gan("plain GAN, its own settings"), (375, 750, 1500, 3000, 6000), GANS),
+    THEIRS: (theirs, (400, 800, 1600, 3200), ()),
+    O_GAN: (gan("O-GAN"), (375, 750, 1500, 3000), GANS),
+    PLAIN: (gan("plain GAN, its own settings"), (375, 750, 1500, 3000), GANS),
 }
 CODE = tuple(dict.fromkeys(module for _, _, modules in CONTENDERS.values() for module in modules))
 

@@ -7,13 +7,10 @@ import json
 import math
 import statistics
 
-import numpy as np
 import pytest
-import torch
 
-from benchmarks import harness, ogan_digits, ogan_mnist
+from benchmarks import harness, ogan_digits
 from kexue_lite import ogan
-from kexue_lite.data import Images
 from kexue_lite.networks import judge
 
 
@@ -108,13 +105,3 @@ def test_the_rows_of_one_row_each_are_put_together(tmp_path, monkeypatch: pytest
     assert len(calls) == len(set(calls)) == 30
     ogan_digits.work_on([0, 1, 2], (0, 1), math.inf)  # nothing is left to do
     assert len(calls) == 30
-
-
-def test_the_full_scale_runs_on_a_few_small_pictures() -> None:
-    rng = np.random.default_rng(0)
-    images = Images(rng.random((60, 28, 28), dtype=np.float32), np.arange(60) % 10)
-    full = ogan_mnist.race(
-        images, [0], torch.device("cpu"), steps=2, batch_size=8, channels=(4, 8), code_size=6, lesson=2
-    )
-    assert [row["variant"] for row in full["rows"]] == ["plain GAN", "O-GAN"]
-    assert all(np.isfinite(row["distance"]) and -1 <= row["rho"] <= 1 for row in full["rows"])
