@@ -44,7 +44,7 @@ from kexue_lite.networks import judge
 from kexue_lite.training import generator_for, minibatches, train
 
 OURS, THEIRS, O_GAN, PLAIN = "ours", "diffusers' UNet2DModel", "O-GAN", "plain GAN"
-LEVELS = (5, 4, 3)  # times the yardstick
+LEVELS = (20, 10, 5, 3)  # times the yardstick
 MADE_IN = 100  # steps
 RATE = 3e-3
 
