@@ -353,6 +353,8 @@ def test_fresh_codes_are_normal_and_rho_is_their_mean() -> None:
     rho = fresh_correlation(model, 5000, generator=generator(2))
     assert rho == pytest.approx(float(pearson(z, model.encode(z)).mean()), abs=1e-12) and 0.8 < rho < 1
     assert fresh_correlation(model, generator=generator(2)) == pytest.approx(rho, abs=0.01)  # of 4,000
+    model.encode = lambda x: -x  # type: ignore[method-assign]
+    assert fresh_correlation(model, 10, generator=generator()) == pytest.approx(-1)
 
 
 @pytest.mark.parametrize("wrong", [None, 0, np.random.default_rng(0)])
