@@ -172,6 +172,16 @@ def on_grid(variant: str, seed: int) -> dict[str, Any]:
     return row | {"seconds": round(seconds, 1)}
 
 
+def points_to_show(seed: int, count: int = 800) -> dict[str, list[list[float]]]:
+    """Points of the mixture's generators of one seed, trained once more: for the chapter's figure."""
+    found = {}
+    for variant in ("plain GAN", "O-GAN"):
+        model = ogan.train_on_grid(recipe=ON_GRID[variant], seed=seed)
+        points = ogan.sample(model, count, generator=torch.Generator().manual_seed(10_000 + seed))
+        found[variant] = [[round(number, 3) for number in point] for point in points.tolist()]
+    return found
+
+
 def yardsticks() -> dict[str, Any]:
     """What the scores are to be compared with; deterministic."""
     a, names_a, b, names_b = halves()
@@ -310,7 +320,7 @@ def summary(seeds: list[int], rows: dict[str, list[dict[str, Any]]], threads: in
         more |= {"fewer_pictures": rows["fewer"], "fewer_summary": fewer}
     if "grid" in rows:
         grid = summarised(rows["grid"], ("found", "good", "effective", "rho", "seconds"))
-        more |= {"grid": rows["grid"], "grid_summary": grid}
+        more |= {"grid": rows["grid"], "grid_summary": grid, "grid_points": points_to_show(seeds[0])}
         apart = [(o_gan, plain), (o_gan, squared)]
         scores = ("found", "good", "effective")
         more["grid_differences"] = [
