@@ -1,8 +1,7 @@
 """O-GAN, the plain GAN and O-GAN with a mean squared error, over seeds: digits, fewer digits, a mixture.
 
 Trained on half A of the digits (898 pictures), scored against half B (899), which no choice has seen: the
-recipes were chosen by splitting half A in two, the plain GAN's by the same search as O-GAN's. Each row is one
-training:
+recipes were chosen by splitting half A in two. Each row is one training:
 
 - `distance`: Fréchet distance to half B in the features of the judge, mean over ten sets of 899 fresh
   pictures; `distance_low`, `distance_high`: bootstrap interval of the first set against half B;
@@ -69,7 +68,7 @@ VARIANTS = {
     "plain GAN": ogan.PLAIN,
     "O-GAN": O_GAN,
     "O-GAN with squared error": dataclasses.replace(O_GAN, match="mse"),
-    # The best that as many trials on half A found for a plain GAN: it wants its pictures displaced more.
+    # Settings of its own, chosen on half A: its pictures are displaced more. No record of the trials is kept.
     "plain GAN, its own settings": dataclasses.replace(ogan.PLAIN, distort=0.5),
     # What the article's code takes for 64 and 128 pixels; all else is ours.
     "O-GAN, the author's weights": dataclasses.replace(O_GAN, weight=0.5, penalty=0.25),
