@@ -196,3 +196,8 @@ def test_cover_has_a_card_with_a_picture_for_each_chapter_that_is_there(book: Bu
         assert card.find("svg"), card["href"]
         line = card.select_one(".kexue-card-line")
         assert line is not None and len(line.get_text().split()) > 5
+
+
+def test_no_stored_result_floods_the_page_of_benchmarks(book: Built) -> None:
+    said = soup(book.html / "book" / "benchmarks.html").find_all("p", class_="kexue-circumstances")
+    assert len(said) >= 10 and max(len(tag.get_text()) for tag in said) < 10_000

@@ -15,6 +15,8 @@ from sphinx.util.docutils import SphinxDirective
 import kexue_lite.data.registry as registry
 from kexue_lite.claims import format_value
 
+LONGEST = 4000  # characters: pictures and points that a chapter draws stay in their file
+
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """An HTML table that scrolls inside itself; the cells are HTML already."""
@@ -81,8 +83,8 @@ def _result(path: Path) -> str:
             names = list(dict.fromkeys(name for row in value for name in row))
             heads = [name.replace("_", " ") for name in names]
             parts.append(table(heads, [[_cell(row.get(name, "")) for name in names] for row in value]))
-        elif key not in ("title", "question", "text", "about"):
-            circumstances.append(f"<b>{html.escape(key.replace('_', ' '))}</b>: {_cell(value)}")
+        elif key not in ("title", "question", "text", "about") and len(said := _cell(value)) <= LONGEST:
+            circumstances.append(f"<b>{html.escape(key.replace('_', ' '))}</b>: {said}")
     parts.append(f'<p class="kexue-circumstances">{" · ".join(circumstances)}</p></section>')
     return "".join(parts)
 
