@@ -53,7 +53,8 @@ def check_attention(q: Any, k: Any, v: Any) -> None:
         raise ValueError(f"k must have the shape of q, {tuple(q.shape)}, got {tuple(k.shape)}")
     if v.shape[:3] != q.shape[:3]:
         raise ValueError(f"v must have B, H, T of q, {tuple(q.shape[:3])}, got shape {tuple(v.shape)}")
-    same_kind("k", k, "q", q), same_kind("v", v, "q", q)
+    same_kind("k", k, "q", q)
+    same_kind("v", v, "q", q)
 
 
 def check_window_bias(bias: Any, heads: int, block_size: int, like: Tensor) -> Tensor | None:

@@ -10,7 +10,7 @@ Time is cut into blocks of L tokens. A query in block n sees
       Σ_j Δ_js exp(q·c_s/√D) v_j = exp(q·c_s/√D + log n_s) · (1/n_s) Σ_j Δ_js v_j.
 
 That is softmax attention over 2L + S keys, with one joint maximum, and torch has a fast kernel for it. The
-bias log n_s needs no matrix of its own: it is one more column of the keys, √D log n_s, where the queries have 1.
+bias log n_s needs no matrix of its own: it is one more column of the keys, √D log n_s, where queries have 1.
 
 **Gradients.** Quantising has none, so near keys get that of their code (straight-through). The far part gives
 gradient to queries and values, never to keys; the codebook gets none at all, it is a moving average.
@@ -143,7 +143,7 @@ def vq_attention(
     near = functional.pad(functional.pad(near, (0, width - D)), (0, 0, L, rest))
     near = torch.cat([near[..., :D], _front(near, L), near[..., D + 1 :]], -1)
     v, codes = functional.pad(v, (0, 0, L, rest)), functional.pad(codes, (L, rest))
-    near, v = (x.view(B * H, N + 1, L, width) for x in (near, v))
+    near, v = near.view(B * H, N + 1, L, width), v.view(B * H, N + 1, L, width)
     q, codes = functional.pad(q, (0, 0, 0, rest)).view(B * H, N, L, width), codes.view(B * H, N + 1, L)
 
     at_once = AT_ONCE.get(q.device.type, AT_ONCE["cuda"]) // (B * H * (2 * L + S) * width)
@@ -151,16 +151,17 @@ def vq_attention(
     results = []
     for a in range(0, N, max(at_once, 1)):
         b = min(a + max(at_once, 1), N)
-        keys, values = [near[:, a:b], near[:, a + 1 : b + 1]], [v[:, a:b], v[:, a + 1 : b + 1]]
+        all_keys, all_values = [near[:, a:b], near[:, a + 1 : b + 1]], [v[:, a:b], v[:, a + 1 : b + 1]]
         if b > 2:  # block 2 is the first with anything far
             added = torch.cat([sums, _block_sums(v[:, a:b], codes[:, a:b], S)], 1).cumsum(1)
             sums = added[:, -1:]
-            far_keys, far_values = _as_keys(rows, added[:, :-1], E, width)
-            keys.append(far_keys), values.append(far_values)
+            keys, values = _as_keys(rows, added[:, :-1], E, width)
+            all_keys.append(keys)
+            all_values.append(values)
         else:  # blocks −1 and 0
             sums = sums + _block_sums(v[:, a:b], codes[:, a:b], S).sum(1, keepdim=True)
         mask = _window(bias, L, S if b > 2 else 0, B, q)
-        results.append(_attend(q[:, a:b], torch.cat(keys, 2), torch.cat(values, 2), mask, D)[..., :E])
+        results.append(_attend(q[:, a:b], torch.cat(all_keys, 2), torch.cat(all_values, 2), mask, D)[..., :E])
     return torch.cat(results, 1).reshape(B, H, N * L, E)[:, :, :T]
 
 

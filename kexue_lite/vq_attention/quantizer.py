@@ -2,8 +2,8 @@ r"""The codebook: which code is nearest, and how the codes follow the keys.
 
     Δ_t = one-hot(argmin_s |k_t − c_s|),    k̂ = ΔC.
 
-The codes are no parameters. Each is the mean of the keys that were assigned to it, over a window that fades by
-the decay γ with every batch,
+The codes are no parameters. Each is the mean of the keys that were assigned to it, over a past that fades
+by the decay γ with every batch,
 
     n_s ← γ n_s + (1 − γ) Σ_t Δ_ts,    m_s ← γ m_s + (1 − γ) Σ_t Δ_ts k_t,    c_s = m_s/n_s,
 
@@ -104,8 +104,9 @@ class Quantized(NamedTuple):
 class VectorQuantizer(nn.Module):
     """A codebook for each head that follows the keys as a moving average.
 
-    In training mode each call moves the codes; in evaluation mode none does. Hand `codebook` to `vq_attention`.
-    The commitment loss is returned as it is; the caller gives it its weight, `COMMITMENT` in the paper.
+    In training mode each call moves the codes; in evaluation mode none does. Hand `codebook` to
+    `vq_attention`. The commitment loss is returned as it is; the caller gives it its weight, `COMMITMENT` in
+    the paper.
 
     Parameters
     ----------

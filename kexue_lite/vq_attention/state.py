@@ -1,8 +1,8 @@
-r"""Token by token with a state that does not grow: codes and values of two blocks, a count and a sum per code.
+r"""Token by token with a state that does not grow: two blocks of codes and values, count and sum per code.
 
-At the first token of block n, block n − 2 leaves the window: its values go to the sums of their codes, and its
-places are free for block n. The window holds *codes* alone: the score of a near key is that of its code, found
-in q·Cᵀ, which is needed for the far ones anyway.
+At the first token of block n, block n − 2 leaves the window: its values go to the sums of their codes, and
+its places are free for block n. The window holds *codes* alone: the score of a near key is that of its code,
+found in q·Cᵀ, which is needed for the far ones anyway.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class VQState:
         window_bias: Tensor | None = None,
     ) -> None:
         self.codebook = floats("codebook", codebook, "H S D").detach()
-        H, S, D = codebook.shape
+        H, S, _ = codebook.shape
         self.block_size = L = whole("block_size", block_size)
         bias = check_window_bias(window_bias, H, L, codebook)
         self.window_bias = None if bias is None else bias.detach()
@@ -92,7 +92,7 @@ class VQState:
         distance = (place - torch.arange(2 * L, device=q.device)) % (2 * L)
         if self.window_bias is not None:
             near = near + self.window_bias[:, distance]
-        # Seen are this block up to here, place % L + 1 tokens, and the L before it; and none before the first.
+        # Seen are this block up to here and the L tokens before it; and none before the first.
         near = near.masked_fill(distance > min(i, i % L + L), -math.inf)
         weights = torch.cat([near, by_code + self.counts.log()], -1).softmax(-1)
         mean = self.sums / self.counts.clamp(min=1)[..., None]
