@@ -27,9 +27,11 @@ from torch.nn import functional
 
 from kexue_lite.arguments import whole
 from kexue_lite.vq_attention.arguments import check_attention, check_codebook, check_window_bias
+from kexue_lite.vq_attention.blocks import Blocks
 from kexue_lite.vq_attention.quantizer import look_up, nearest
 
 BLOCK = 128
+FUSED = ("cpu",)  # devices on which near and far part are two calls of the kernel; elsewhere one call
 NEVER = -1e30  # a bias that leaves nothing of a weight, and is still a number: 0 · NEVER is 0
 AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 26}  # numbers in the keys of the blocks that one call takes
 
@@ -126,6 +128,8 @@ def vq_attention(
     B, H, T, D = q.shape
     E, S, L = v.shape[-1], codebook.shape[1], block_size
     codes = nearest(k, codebook)
+    if causal and q.device.type in FUSED:
+        return _in_two_calls(q, k, v, codebook, codes, bias, L)
     # One more column, in keys the bias and in values 1, so that the sum of the values counts them as well;
     # and keys as wide as values, since only then torch takes its fused kernel.
     width = max(D, E) + 1
@@ -163,6 +167,26 @@ def vq_attention(
         mask = _window(bias, L, S if b > 2 else 0, B, q)
         results.append(_attend(q[:, a:b], torch.cat(all_keys, 2), torch.cat(all_values, 2), mask, D)[..., :E])
     return torch.cat(results, 1).reshape(B, H, N * L, E)[:, :, :T]
+
+
+def _in_two_calls(
+    q: Tensor, k: Tensor, v: Tensor, codebook: Tensor, codes: Tensor, bias: Tensor | None, L: int
+) -> Tensor:
+    """`Blocks` on tensors that are brought into its shape: whole blocks, keys as wide as values."""
+    (B, H, T, D), E = q.shape, v.shape[-1]
+    width, rest = max(D, E), -T % L
+
+    def blocks(x: Tensor) -> Tensor:
+        x = x.reshape(B * H, *x.shape[2:])
+        if rest or x.shape[-1] < width:
+            x = functional.pad(x, (0, width - x.shape[-1], 0, rest))
+        return x.reshape(B * H, -1, L, width)
+
+    rows = functional.pad(codebook, (0, width - D)).expand(B, -1, -1, -1).flatten(0, 1)
+    codes = functional.pad(codes.flatten(0, 1), (0, rest)).view(B * H, -1, L)
+    mask = _window(bias, L, 0, B, q)
+    found = Blocks.apply(blocks(q), blocks(k), blocks(v), rows, codes, mask, 1 / math.sqrt(D))
+    return found.reshape(B, H, -1, width)[:, :, :T, :E]
 
 
 def _attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, D: int) -> Tensor:

@@ -14,6 +14,7 @@ from kexue_lite.vq_attention import (
     VectorQuantizer,
     VQState,
     attention,
+    blocks,
     nearest_codes,
     quadratic_vq_attention,
     quantizer,
@@ -21,6 +22,13 @@ from kexue_lite.vq_attention import (
 )
 
 NAN = float("nan")
+
+
+@pytest.fixture(autouse=True, params=["two calls", "one call"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything holds for both ways of the fast form: that of the CPU, and that of all other devices."""
+    if request.param == "one call":
+        monkeypatch.setattr(attention, "FUSED", ())
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -84,6 +92,7 @@ def test_the_size_of_a_chunk_changes_nothing(monkeypatch: pytest.MonkeyPatch) ->
     whole = vq_attention(*given, block_size=4)
     for numbers in (1, 3000, 10000):
         monkeypatch.setitem(attention.AT_ONCE, "cpu", numbers)
+        monkeypatch.setattr(blocks, "AT_ONCE", numbers)
         monkeypatch.setitem(quantizer.AT_ONCE, "cpu", numbers)
         assert torch.allclose(vq_attention(*given, block_size=4), whole, rtol=0, atol=1e-13)
 
@@ -185,6 +194,7 @@ def test_gradients_equal_the_twins(
     T: int, L: int, E: int, causal: bool, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(attention.AT_ONCE, "cpu", chunk)
+    monkeypatch.setattr(blocks, "AT_ONCE", chunk)
     q, k, v, codebook = inputs(T=T, E=E)
     for bias in (None, normal(2 * L, seed=3), normal(3, 2 * L, seed=3)):
         if bias is not None and not causal:
