@@ -77,8 +77,13 @@ def nearest(k: Tensor, codebook: Tensor) -> Tensor:
         keys = k.reshape(B * H, T, D)
         centred, offset = (x.expand(B, *x.shape).flatten(0, 1) for x in (centred, offset))
         step = max(AT_ONCE.get(k.device.type, AT_ONCE["cuda"]) // (B * H * S), 1)
-        parts = [torch.baddbmm(offset, part, centred.mT).argmax(-1) for part in keys.split(step, 1)]
-        return torch.cat(parts, 1).view(B, H, T)
+        codes = torch.empty(B * H, T, dtype=torch.int64, device=k.device)
+        scores = keys.new_empty(B * H, min(step, T), S)
+        for a in range(0, T, step):
+            part = scores[:, : min(step, T - a)]
+            torch.baddbmm(offset, keys[:, a : a + step], centred.mT, out=part)
+            codes[:, a : a + step] = part.argmax(-1)
+        return codes.view(B, H, T)
 
 
 def look_up(codebook: Tensor, codes: Tensor) -> Tensor:
