@@ -6,11 +6,12 @@ Each call returns its output o and l = log Σ exp(score) of each query. Then wit
 
 The l of the kernel carries no gradient, so automatic differentiation of this merge would be wrong, and
 silently. But the kernel's own way back needs nothing of the forward pass but o and l: given the *merged* o
-and l it finds the weights exp(score − l) of its own keys in the joint softmax, and so each part's true gradient.
+and l it finds the weights exp(score − l) of its own keys in the joint softmax, and so each part's true
+gradient.
 
 Nothing is copied to put keys side by side: the window of a block is a view that overlaps that of the next,
 all blocks share the codes, and the bias log n_s is a mask with stride 0 along the queries. Blocks go in
-chunks that stay in the cache; for the way back the running sums are kept once per chunk and made again in between.
+chunks that stay in the cache; for the way back the running sums are kept once per chunk and made again.
 """
 
 from __future__ import annotations
