@@ -78,14 +78,10 @@ class VQState:
     @torch.no_grad()
     def step(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Take in one token, ``(B, H, 1, D)`` twice and ``(B, H, 1, E)``; its attention, ``(B, H, 1, E)``."""
-        self._check(q, k, v)
-        L, i = self.block_size, self.position
-        if i % L == 0 and i >= 2 * L:
-            self._fold(slice(i % (2 * L), i % (2 * L) + L))
+        self._check(q, k, v, 1)
+        self._take(k, v)
+        L, i = self.block_size, self.position - 1
         place = i % (2 * L)
-        self.codes[:, :, place] = nearest(k, self.codebook)[:, :, 0]
-        self.values[:, :, place] = v[:, :, 0]
-        self.position += 1
 
         by_code = (q @ self.codebook.mT / math.sqrt(q.shape[-1])).squeeze(2)  # (B, H, S)
         near = by_code.gather(2, self.codes)
@@ -99,17 +95,38 @@ class VQState:
         near_weights, far_weights = weights.split([2 * L, self.counts.shape[-1]], -1)
         return near_weights[:, :, None] @ self.values + far_weights[:, :, None] @ mean
 
+    @torch.no_grad()
+    def extend(self, k: Tensor, v: Tensor) -> None:
+        """Take in T tokens at once, as of a text to be continued; their attention is `vq_attention`'s."""
+        self._check(k, k, v, None)
+        done = 0
+        while done < k.shape[2]:
+            ends = done + self.block_size - self.position % self.block_size  # with the block
+            self._take(k[:, :, done:ends], v[:, :, done:ends])
+            done = ends
+
+    def _take(self, k: Tensor, v: Tensor) -> None:
+        """Tokens of one block into the window."""
+        L, i, new = self.block_size, self.position, k.shape[2]
+        place = i % (2 * L)
+        if i % L == 0 and i >= 2 * L:
+            self._fold(slice(place, place + L))
+        self.codes[:, :, place : place + new] = nearest(k, self.codebook)
+        self.values[:, :, place : place + new] = v
+        self.position += new
+
     def _fold(self, places: slice) -> None:
         """Block n − 2 leaves the window."""
         codes, values = self.codes[:, :, places], self.values[:, :, places]
         self.counts.scatter_add_(2, codes, torch.ones_like(codes, dtype=values.dtype))
         self.sums.scatter_add_(2, codes[..., None].expand_as(values), values)
 
-    def _check(self, q: Any, k: Any, v: Any) -> None:
+    def _check(self, q: Any, k: Any, v: Any, T: int | None) -> None:
         check_attention(q, k, v)
         check_codebook(self.codebook, k)
         B, H, _, E = self.values.shape
-        if v.shape != (B, H, 1, E):
+        T = v.shape[2] if T is None else T
+        if v.shape != (B, H, T, E):
             raise ValueError(
-                f"v must have the shape (B, H, 1, E) of the state, {(B, H, 1, E)}, got {tuple(v.shape)}"
+                f"v must have the shape (B, H, T, E) of the state, {(B, H, T, E)}, got {tuple(v.shape)}"
             )

@@ -87,6 +87,23 @@ def test_fast_equals_quadratic_in_float32(T: int, L: int, S: int) -> None:
     assert (fast - exact).abs().max() <= 1e-5
 
 
+def test_float32_keeps_its_digits_over_many_blocks() -> None:
+    given = inputs(B=1, H=1, T=20000, D=8, E=8, S=16, dtype=torch.float32)
+    fast, exact = vq_attention(*given), vq_attention(*(x.double() for x in given))
+    assert (fast - exact).abs().max() <= 1e-5
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_cuda_equals_cpu() -> None:
+    given = [x.requires_grad_() for x in inputs(T=70)]
+    found = []
+    for device in ("cpu", "cuda"):
+        result = vq_attention(*(x.to(device) for x in given), block_size=8)
+        found.append([result.cpu(), *torch.autograd.grad(result.square().sum(), given[:3])])
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, rtol=0, atol=1e-10)
+
+
 def test_the_size_of_a_chunk_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     given = inputs(T=70)
     whole = vq_attention(*given, block_size=4)
@@ -249,10 +266,20 @@ def test_streaming_equals_blocks(T: int, L: int, biased: bool) -> None:
     assert size == sum(x.numel() for x in vars(state).values() if isinstance(x, Tensor))
 
 
+@pytest.mark.parametrize("cut", [1, 3, 4, 5, 8, 17, 29])
+def test_a_state_goes_on_after_a_prompt(cut: int) -> None:
+    q, k, v, codebook = inputs(T=30, E=5)
+    state = VQState(codebook, 2, 5, block_size=4)
+    state.extend(k[:, :, :cut], v[:, :, :cut])
+    tokens = [state.step(*(x[:, :, t : t + 1] for x in (q, k, v))) for t in range(cut, 30)]
+    blocks = vq_attention(q, k, v, codebook, block_size=4)
+    assert torch.allclose(torch.cat(tokens, 2), blocks[:, :, cut:], rtol=0, atol=1e-12)
+
+
 def test_a_state_refuses_what_does_not_fit() -> None:
     q, k, v, codebook = inputs(T=1)
     state = VQState(codebook, 2, 4, block_size=4)
-    with pytest.raises(ValueError, match=r"v must have the shape \(B, H, 1, E\)"):
+    with pytest.raises(ValueError, match=r"v must have the shape \(B, H, T, E\)"):
         state.step(q[:1], k[:1], v[:1])
     with pytest.raises(ValueError, match="v must have the shape"):
         state.step(*(x.repeat(1, 1, 2, 1) for x in (q, k, v)))
