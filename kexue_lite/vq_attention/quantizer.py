@@ -25,7 +25,8 @@ from kexue_lite.arguments import real, whole
 from kexue_lite.vq_attention.arguments import check_codebook, floats
 
 COMMITMENT = 1e-4  # the weight of the commitment loss in the paper
-AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 26}  # scores of keys against codes that are held at a time
+WHOLE = {torch.float32: torch.int32, torch.float64: torch.int64}
+AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 26}  # scores of keys against codes that are held at a time
 
 
 def nearest_codes(k: Tensor, codebook: Tensor) -> Tensor:
@@ -61,7 +62,9 @@ def nearest(k: Tensor, codebook: Tensor) -> Tensor:
     """`nearest_codes` without its checks.
 
     |k − c|² is least where k·c' − m·c' − |c'|²/2 is greatest, with c' = c − m, m the mean of the codes: this
-    keeps its digits where keys and codes lie together far from 0.
+    keeps its digits where keys and codes lie together far from 0. Since the c' sum to 0, some (k − m)·c' is not
+    negative; with the greatest |c'|² added, the greatest score is not either. The bits of positive floats are
+    ordered as the whole numbers that they spell, and of these torch finds the greatest in half the time.
 
     Examples
     --------
@@ -74,6 +77,7 @@ def nearest(k: Tensor, codebook: Tensor) -> Tensor:
         middle = codebook.mean(1, keepdim=True)
         centred = codebook - middle
         offset = -(centred * (middle + centred / 2)).sum(-1)[:, None]
+        offset += centred.square().sum(-1).amax(-1)[:, None, None]
         keys = k.reshape(B * H, T, D)
         centred, offset = (x.expand(B, *x.shape).flatten(0, 1) for x in (centred, offset))
         step = max(AT_ONCE.get(k.device.type, AT_ONCE["cuda"]) // (B * H * S), 1)
@@ -82,7 +86,7 @@ def nearest(k: Tensor, codebook: Tensor) -> Tensor:
         for a in range(0, T, step):
             part = scores[:, : min(step, T - a)]
             torch.baddbmm(offset, keys[:, a : a + step], centred.mT, out=part)
-            codes[:, a : a + step] = part.argmax(-1)
+            codes[:, a : a + step] = part.view(WHOLE[k.dtype]).argmax(-1)
         return codes.view(B, H, T)
 
 

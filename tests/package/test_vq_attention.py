@@ -351,6 +351,20 @@ def test_nearest_by_brute_force() -> None:
     assert torch.equal(nearest_codes(k + 1e6, codebook + 1e6), distances.argmin(-1))
 
 
+@pytest.mark.parametrize("shift", [0.0, 3.0, -30.0, 1000.0])
+@pytest.mark.parametrize("S", [1, 2, 50])
+def test_nearest_where_all_keys_are_nearer_to_the_middle_than_to_any_code(S: int, shift: float) -> None:
+    k = 0.1 * normal(1, 2, 200, 32) + shift
+    codebook = 5 * normal(2, S, 32, seed=1) + shift
+    distances = (k[:, :, :, None] - codebook[:, None]).square().sum(-1)
+    assert torch.equal(nearest_codes(k, codebook), distances.argmin(-1))
+
+
+def test_of_equal_codes_the_first_is_nearest() -> None:
+    _, k, _, codebook = inputs(T=50, S=4)
+    assert torch.equal(nearest_codes(k, codebook.repeat(1, 3, 1)), nearest_codes(k, codebook))
+
+
 def test_kmeans_finds_separate_clusters() -> None:
     centres = 10 * normal(2, 5, 3, dtype=torch.float32)
     picked = torch.arange(5).repeat(40)
