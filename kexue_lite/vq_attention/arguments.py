@@ -37,14 +37,19 @@ def floats(name: str, value: Any, axes: str) -> Tensor:
 
 def check_codebook(codebook: Any, k: Tensor) -> Tensor:
     """The codebook itself, without gradient; raise unless ``(H, S, D)`` fits `k`, in type and device too."""
-    codebook = floats("codebook", codebook, "H S D")
+    codebook = floats("codebook", codebook, "H S D").detach()
+    check_fit(codebook, k)
+    return codebook
+
+
+def check_fit(codebook: Tensor, k: Tensor) -> None:
+    """Raise unless H, D, type and device of the codebook are those of `k`."""
     if (codebook.shape[0], codebook.shape[2]) != (k.shape[1], k.shape[-1]):
         raise ValueError(
             f"codebook must have the axes (H, S, D) with H = {k.shape[1]} and D = {k.shape[-1]} as k has, "
             f"got shape {tuple(codebook.shape)}"
         )
     same_kind("codebook", codebook, "k", k)
-    return codebook.detach()
 
 
 def check_attention(q: Any, k: Any, v: Any) -> None:

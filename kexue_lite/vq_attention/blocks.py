@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-AT_ONCE = 1 << 20  # numbers in the running sums, or in the window, of the blocks that one call takes
+AT_ONCE = 1 << 21  # numbers in the running sums, or in the window, of the blocks that one call takes
 
 
 class Blocks(torch.autograd.Function):

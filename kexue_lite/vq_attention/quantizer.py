@@ -62,9 +62,9 @@ def nearest(k: Tensor, codebook: Tensor) -> Tensor:
     """`nearest_codes` without its checks.
 
     |k − c|² is least where k·c' − m·c' − |c'|²/2 is greatest, with c' = c − m, m the mean of the codes: this
-    keeps its digits where keys and codes lie together far from 0. Since the c' sum to 0, some (k − m)·c' is not
-    negative; with the greatest |c'|² added, the greatest score is not either. The bits of positive floats are
-    ordered as the whole numbers that they spell, and of these torch finds the greatest in half the time.
+    keeps its digits where keys and codes lie together far from 0. Since the c' sum to 0, some (k − m)·c' is
+    not negative; with the greatest |c'|² added, the greatest score is not either. The bits of positive floats
+    are ordered as the whole numbers that they spell, and of these torch finds the greatest in half the time.
 
     Examples
     --------

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from kexue_lite.arguments import whole
-from kexue_lite.vq_attention.arguments import check_attention, check_codebook, check_window_bias, floats
+from kexue_lite.vq_attention.arguments import check_attention, check_fit, check_window_bias, floats
 from kexue_lite.vq_attention.attention import BLOCK
 from kexue_lite.vq_attention.quantizer import nearest
 
@@ -123,7 +123,7 @@ class VQState:
 
     def _check(self, q: Any, k: Any, v: Any, T: int | None) -> None:
         check_attention(q, k, v)
-        check_codebook(self.codebook, k)
+        check_fit(self.codebook, k)
         B, H, _, E = self.values.shape
         T = v.shape[2] if T is None else T
         if v.shape != (B, H, T, E):
