@@ -185,7 +185,9 @@ def _in_two_calls(
     rows = functional.pad(codebook, (0, width - D)).expand(B, -1, -1, -1).flatten(0, 1)
     codes = functional.pad(codes.flatten(0, 1), (0, rest)).view(B * H, -1, L)
     mask = _window(bias, L, 0, B, q)
-    found = Blocks.apply(blocks(q), blocks(k), blocks(v), rows, codes, mask, 1 / math.sqrt(D))
+    trained = k.requires_grad and torch.is_grad_enabled()
+    first = 1 if bias is not None else min(codes.shape[1], 2 if trained else 2 + codebook.shape[1] // L)
+    found = Blocks.apply(blocks(q), blocks(k), blocks(v), rows, codes, mask, 1 / math.sqrt(D), first)
     return found.reshape(B, H, -1, width)[:, :, :T, :E]
 
 

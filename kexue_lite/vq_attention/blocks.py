@@ -29,17 +29,36 @@ class Blocks(torch.autograd.Function):
 
     `k` itself is not looked at, it is there for its gradient: its codes ``(BH, N, L)`` are, and `rows`, C as
     ``(BH, S, W)``. `mask`, ``(1 or BH, 1, L, 2L)``, is added to the scores of the window.
+
+    The `first` blocks are done key by key, which is less work while the past is shorter than S; more than 1
+    only if the mask has no bias, more than 2 only if `k` needs no gradient (far keys would get one, too).
     """
 
     @staticmethod
     def forward(
-        ctx: Any, q: Tensor, k: Tensor, v: Tensor, rows: Tensor, codes: Tensor, mask: Tensor, scale: float
+        ctx: Any,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        rows: Tensor,
+        codes: Tensor,
+        mask: Tensor,
+        scale: float,
+        first: int,
     ) -> Tensor:
         out, lse = torch.empty_like(q), q.new_empty(q.shape[:3])
         past = Past(v, rows, codes)
         kept = []
-        for a, b in _chunks(q, rows):
+        for a, b in _chunks(q, rows, first):
             kept.append(past.now())
+            if first > 1 and not a:
+                found, its_lse = _forth(
+                    *(_joined(x[:, :b]) for x in (q, _looked_up(rows, codes[:, :b]), v)), None, scale
+                )
+                out[:, :b], lse[:, :b] = found.view_as(out[:, :b]), its_lse.reshape(lse[:, :b].shape)
+                if b > 2:
+                    past.until(2, b)
+                continue
             keys, values, near_mask = _window(v, rows, codes, mask, a, b)
             found, its_lse = _forth(q[:, a:b], keys, values, near_mask, scale)
             c = max(a, 2)
@@ -51,7 +70,7 @@ class Blocks(torch.autograd.Function):
                 torch.logaddexp(near_lse, far_lse, out=lse[:, c:b])
             out[:, a : min(c, b)], lse[:, a : min(c, b)] = found[:, : c - a], its_lse[:, : c - a]
         ctx.save_for_backward(q, v, rows, codes, mask, out, lse)
-        ctx.kept, ctx.scale = kept, scale
+        ctx.kept, ctx.scale, ctx.first = kept, scale, first
         return out
 
     @staticmethod
@@ -64,7 +83,16 @@ class Blocks(torch.autograd.Function):
         of_mask = torch.zeros_like(mask) if ctx.needs_input_grad[5] else None
         later = torch.zeros_like(rows)  # what all later blocks pull at the running sums
         past = Past(v, rows, codes)
-        for (a, b), then in zip(reversed(_chunks(q, rows)), reversed(ctx.kept), strict=True):
+        for (a, b), then in zip(reversed(_chunks(q, rows, ctx.first)), reversed(ctx.kept), strict=True):
+            if ctx.first > 1 and not a:
+                whole = (q[:, :b], _looked_up(rows, codes[:, :b]), v[:, :b], pull[:, :b], out[:, :b])
+                pulls = _back(*(_joined(x) for x in whole), lse[:, :b].flatten(1)[:, None], None, scale)
+                of_q[:, :b] = pulls[0].reshape(whole[0].shape)
+                of_k[:, :b] += pulls[1].reshape(whole[0].shape)
+                of_v[:, :b] += pulls[2].reshape(whole[0].shape)
+                if b > 2:
+                    of_v[:, : b - 2] += _looked_up(later, codes[:, : b - 2])
+                continue
             keys, values, near_mask = _window(v, rows, codes, mask, a, b)
             its = q[:, a:b], keys, values, pull[:, a:b], out[:, a:b], lse[:, a:b]
             of_q[:, a:b], keys_pull, values_pull = _back(*its, near_mask, scale)
@@ -87,7 +115,7 @@ class Blocks(torch.autograd.Function):
                     later = pulled[:, n].add_(later)
                 places = _places(codes[:, c - 2 : b - 2], S)
                 of_v[:, c - 2 : b - 2] += pulled.view(-1, W)[places].view(-1, b - c, L, W)
-        return of_q, of_k, of_v, None, None, of_mask, None
+        return of_q, of_k, of_v, None, None, of_mask, None, None
 
 
 class Past:
@@ -123,23 +151,34 @@ class Past:
         return sums.div_(counts[..., None]), bias, counts
 
 
-def _chunks(q: Tensor, rows: Tensor) -> list[tuple[int, int]]:
-    """Block 0, which has none before it, and then as many at a time as fit."""
+def _chunks(q: Tensor, rows: Tensor, first: int) -> list[tuple[int, int]]:
+    """The first blocks, which are done key by key, and then as many at a time as fit."""
     N, step = q.shape[1], max(AT_ONCE // (len(q) * q.shape[3] * max(2 * q.shape[2], rows.shape[1])), 1)
-    return [(0, 1)] + [(a, min(a + step, N)) for a in range(1, N, step)]
+    return [(0, first)] + [(a, min(a + step, N)) for a in range(first, N, step)]
 
 
 def _window(
     v: Tensor, rows: Tensor, codes: Tensor, mask: Tensor, a: int, b: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Quantised keys, values and mask of the windows of blocks a, ..., b − 1; of block 0 itself alone."""
-    (BH, _, L, W), S = v.shape, rows.shape[1]
+    BH, _, L, W = v.shape
     first = max(a - 1, 0)
-    places = (codes[:, first:b] + S * torch.arange(BH, device=v.device)[:, None, None]).flatten()
-    keys = rows.reshape(-1, W).index_select(0, places).view(BH, -1, W)
+    keys = _looked_up(rows, codes[:, first:b]).view(BH, -1, W)
     values, width = v[:, first:b].reshape(BH, -1, W), 2 * L if a else L
     keys, values = keys.unfold(1, width, L).mT, values.unfold(1, width, L).mT
     return keys, values, mask[..., -width:].expand(BH, b - a, L, width)
+
+
+def _looked_up(rows: Tensor, codes: Tensor) -> Tensor:
+    """Of ``(BH, S, W)`` the rows of the codes ``(BH, N, L)``: ``(BH, N, L, W)``."""
+    BH, S, W = rows.shape
+    places = (codes + S * torch.arange(BH, device=rows.device)[:, None, None]).flatten()
+    return rows.reshape(-1, W).index_select(0, places).view(*codes.shape, W)
+
+
+def _joined(x: Tensor) -> Tensor:
+    """Blocks as one: ``(BH, N, L, W)`` to ``(BH, 1, N·L, W)``."""
+    return x.reshape(len(x), 1, -1, x.shape[-1])
 
 
 def _shared(rows: Tensor, N: int) -> Tensor:
@@ -152,9 +191,14 @@ def _places(codes: Tensor, S: int) -> Tensor:
     return (codes + S * blocks.view(*codes.shape[:2], 1)).flatten()
 
 
-def _forth(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+def _forth(
+    q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, scale: float
+) -> tuple[Tensor, Tensor]:
+    """Output and log-sum-exp; without a mask causal."""
     kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    found: tuple[Tensor, Tensor] = kernel(q, keys, values, attn_mask=mask, scale=scale)
+    found: tuple[Tensor, Tensor] = kernel(
+        q, keys, values, is_causal=mask is None, attn_mask=mask, scale=scale
+    )
     return found
 
 
@@ -165,13 +209,13 @@ def _back(
     pull: Tensor,
     out: Tensor,
     lse: Tensor,
-    mask: Tensor,
+    mask: Tensor | None,
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of q, keys, values, given output and log-sum-exp of the *whole* softmax."""
     kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
     found: tuple[Tensor, Tensor, Tensor] = kernel(
-        pull, q, keys, values, out, lse, 0.0, False, attn_mask=mask, scale=scale
+        pull, q, keys, values, out, lse, 0.0, mask is None, attn_mask=mask, scale=scale
     )
     return found
 
