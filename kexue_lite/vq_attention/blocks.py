@@ -52,12 +52,10 @@ class Blocks(torch.autograd.Function):
         for a, b in _chunks(q, rows, first):
             kept.append(past.now())
             if first > 1 and not a:
-                found, its_lse = _forth(
-                    *(_joined(x[:, :b]) for x in (q, _looked_up(rows, codes[:, :b]), v)), None, scale
-                )
+                keys = _joined(_looked_up(rows, codes[:, :b]))
+                found, its_lse = _forth(_joined(q[:, :b]), keys, _joined(v[:, :b]), None, scale)
                 out[:, :b], lse[:, :b] = found.view_as(out[:, :b]), its_lse.reshape(lse[:, :b].shape)
-                if b > 2:
-                    past.until(2, b)
+                past.skip(b)
                 continue
             keys, values, near_mask = _window(v, rows, codes, mask, a, b)
             found, its_lse = _forth(q[:, a:b], keys, values, near_mask, scale)
@@ -85,11 +83,20 @@ class Blocks(torch.autograd.Function):
         past = Past(v, rows, codes)
         for (a, b), then in zip(reversed(_chunks(q, rows, ctx.first)), reversed(ctx.kept), strict=True):
             if ctx.first > 1 and not a:
-                whole = (q[:, :b], _looked_up(rows, codes[:, :b]), v[:, :b], pull[:, :b], out[:, :b])
-                pulls = _back(*(_joined(x) for x in whole), lse[:, :b].flatten(1)[:, None], None, scale)
-                of_q[:, :b] = pulls[0].reshape(whole[0].shape)
-                of_k[:, :b] += pulls[1].reshape(whole[0].shape)
-                of_v[:, :b] += pulls[2].reshape(whole[0].shape)
+                shape = q[:, :b].shape
+                pulls = _back(
+                    _joined(q[:, :b]),
+                    _joined(_looked_up(rows, codes[:, :b])),
+                    _joined(v[:, :b]),
+                    _joined(pull[:, :b]),
+                    _joined(out[:, :b]),
+                    lse[:, :b].flatten(1)[:, None],
+                    None,
+                    scale,
+                )
+                of_q[:, :b] = pulls[0].reshape(shape)
+                of_k[:, :b] += pulls[1].reshape(shape)
+                of_v[:, :b] += pulls[2].reshape(shape)
                 if b > 2:
                     of_v[:, : b - 2] += _looked_up(later, codes[:, : b - 2])
                 continue
@@ -132,6 +139,16 @@ class Past:
     def set(self, state: tuple[Tensor, Tensor]) -> None:
         """Go back (or on) to what `now` gave."""
         self.counts, self.sums = state
+
+    def skip(self, b: int) -> None:
+        """From the start on to what block b − 1 sees far away: blocks 0, ..., b − 3."""
+        if b > 2:
+            rows, S, W = self.sums.shape
+            codes = self.codes[:, : b - 2].flatten(1)[:, None]
+            places = _places(codes, S)
+            counts = torch.bincount(places, minlength=rows * S).view(rows, S).to(self.v)
+            sums = self.v.new_zeros(rows * S, W)
+            self.set((counts, sums.index_add_(0, places, self.v[:, : b - 2].reshape(-1, W)).view(rows, S, W)))
 
     def until(self, c: int, b: int) -> tuple[Tensor, Tensor, Tensor]:
         """What blocks c, ..., b − 1 see far away: mean values, log-counts as a mask, counts (1 for 0)."""
