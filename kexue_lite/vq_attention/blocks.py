@@ -130,6 +130,7 @@ class Past:
 
     def __init__(self, v: Tensor, rows: Tensor, codes: Tensor) -> None:
         self.v, self.codes = v, codes
+        self.buffer: Tensor | None = None
         self.set((v.new_zeros(rows.shape[:2]), torch.zeros_like(rows)))
 
     def now(self) -> tuple[Tensor, Tensor]:
@@ -151,13 +152,18 @@ class Past:
             self.set((counts, sums.index_add_(0, places, self.v[:, : b - 2].reshape(-1, W)).view(rows, S, W)))
 
     def until(self, c: int, b: int) -> tuple[Tensor, Tensor, Tensor]:
-        """What blocks c, ..., b − 1 see far away: mean values, log-counts as a mask, counts (1 for 0)."""
+        """What blocks c, ..., b − 1 see far away: mean values, log-counts as a mask, counts (1 for 0).
+
+        The values hold until the next call, which makes its own in the same place.
+        """
         v, codes = self.v[:, c - 2 : b - 2], self.codes[:, c - 2 : b - 2]
         (rows, N, L, W), S = v.shape, self.counts.shape[1]
         places = _places(codes, S)
         counts = torch.bincount(places, minlength=rows * N * S).view(rows, N, S).cumsum(1).to(v)
         counts += self.counts[:, None]
-        sums = v.new_zeros(rows, N, S, W)
+        if self.buffer is None or len(self.buffer) < rows * N * S:  # fresh memory costs more than the sums
+            self.buffer = v.new_empty(rows * N * S, W)
+        sums = self.buffer[: rows * N * S].zero_().view(rows, N, S, W)
         sums.view(-1, W).index_add_(0, places, v.reshape(-1, W))
         sums[:, 0] += self.sums
         for n in range(1, N):
