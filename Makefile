@@ -41,7 +41,7 @@ lint: $(INSTALLED)
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy --no-error-summary
 
-seeds: $(INSTALLED) ## the stored experiments of the chapters again, three seeds or more each (about 40 minutes)
+seeds: $(INSTALLED) ## the stored experiments of the chapters again, three seeds or more each (about an hour)
 	$(BIN)/python -m benchmarks.digits_judge --seeds 0 1 2 3 4
 	$(BIN)/python -m benchmarks.sentiment --seeds 0 1 2
 	$(BIN)/python -m benchmarks.sgns_race --seeds 0 1 2
