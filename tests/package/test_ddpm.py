@@ -781,3 +781,10 @@ def test_exact_models_refuse_other_data_and_make_no_points() -> None:
     assert cloud.sample(0).shape == (0, 2)
     with pytest.raises(ValueError, match="count"):
         cloud.sample(-1)
+
+
+@pytest.mark.parametrize(("T", "steps"), [(100, 3), (1000, 7), (30, 29), (50, 50)])
+def test_the_times_that_are_kept_are_the_nearest_to_an_even_spread(T: int, steps: int) -> None:
+    times = Schedule.article(T).every(steps).times.double()
+    even = torch.linspace(0, T, steps + 1, dtype=torch.float64)
+    assert float((times - even).abs().max()) <= 0.5 and times[-1] == T
