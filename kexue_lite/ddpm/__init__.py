@@ -1,15 +1,15 @@
 """Denoising diffusion: tearing down, building up (chapter 7).
 
-| question | here |
-|---|---|
-| how is it torn down? | `Schedule`, `q_sample`; `Schedule.from_ho`, `.to_ho` |
-| what is learned? | `loss`, `weight_of`, `noisy_batches`; `rotate`, `removed_share` |
-| in whose letters? | `article_noise`, `unit_noise` |
-| how is it built up? | `sample`, `p_sample`, `ddim_sample`; `Schedule.every` for fewer steps |
-| is the sampler right? | `gaussian_noise`, `sampled_variance`, `Mixture`: the best model is known |
-| with which network? | `UNet`, `Denoiser`, `NoiseModel` |
-| all of it, for pictures | `train_pictures`, `Recipe`, `PictureModel`, `level_density`, `Clouds` |
-| is it any good? | `quality`, `nearest` |
+=======================  ========================================================================
+how is it torn down?     `Schedule`, `q_sample`; `Schedule.from_ho`, `.to_ho`
+what is learned?         `loss`, `weight_of`, `noisy_batches`; `rotate`, `removed_share`
+in whose letters?        `article_noise`, `unit_noise`
+how is it built up?      `sample`, `p_sample`, `ddim_sample`; `Schedule.every` for fewer steps
+is the sampler right?    `gaussian_noise`, `sampled_variance`, `Mixture`: the best model is known
+with which network?      `UNet`, `Denoiser`, `NoiseModel`
+all of it, for pictures  `train_pictures`, `Recipe`, `PictureModel`, `level_density`, `Clouds`
+is it any good?          `quality`, `nearest`
+=======================  ========================================================================
 
 `model(x, t)` predicts the noise of unit variance (the ε_θ of Ho, Jain, Abbeel 2020); t = 1, ..., T.
 The source is Su Jianlin, article 9119 of kexue.fm (2022), whose α_t, β_t, ᾱ_t, β̄_t are used.

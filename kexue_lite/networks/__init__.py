@@ -1,13 +1,13 @@
 """Composed functions: threshold units, networks, autoencoders, the judge of digits (chapter 3).
 
-| question | here |
-|---|---|
-| what is the function? | `threshold_network`, `compile_truth_table`; `MLP` |
-| why deep? | `tent_network`, `linear_pieces` |
-| why not a polynomial? | `least_squares`, `RandomFeatures`, `double_descent` |
-| what are the variables? | `Autoencoder`, `principal_autoencoder`, `letters_on_background` |
-| really: digits | `DigitClassifier`, `train_digit_classifier`; `judge`, `frechet_distance` |
-| really: text | `Vocabulary`, `AveragedVectors`, `train_averaged_vectors` |
+=======================  ========================================================================
+what is the function?    `threshold_network`, `compile_truth_table`; `MLP`
+why deep?                `tent_network`, `linear_pieces`
+why not a polynomial?    `least_squares`, `RandomFeatures`, `double_descent`
+what are the variables?  `Autoencoder`, `principal_autoencoder`, `letters_on_background`
+really: digits           `DigitClassifier`, `train_digit_classifier`; `judge`, `frechet_distance`
+really: text             `Vocabulary`, `AveragedVectors`, `train_averaged_vectors`
+=======================  ========================================================================
 """
 
 from kexue_lite.networks.autoencoder import Autoencoder, pca_error, principal_autoencoder

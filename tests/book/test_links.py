@@ -201,3 +201,8 @@ def test_cover_has_a_card_with_a_picture_for_each_chapter_that_is_there(book: Bu
 def test_no_stored_result_floods_the_page_of_benchmarks(book: Built) -> None:
     said = soup(book.html / "book" / "benchmarks.html").find_all("p", class_="kexue-circumstances")
     assert len(said) >= 10 and max(len(tag.get_text()) for tag in said) < 10_000
+
+
+def test_no_page_shows_the_marks_of_a_table_in_the_place_of_one(book: Built) -> None:
+    for page in book.pages:
+        assert not soup(book.html / page).find(string=re.compile(r"\|-{3,}\|")), page
