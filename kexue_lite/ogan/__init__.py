@@ -1,13 +1,13 @@
 """O-GAN: the discriminator of a GAN, turned into an encoder by one term of its loss (chapter 6).
 
-=============================  ================================================================================
-what is left of a code?        `decompose`, `normalize`, `pearson`
-what is minimised?             `encoder_loss`, `generator_loss`, `joint_loss`; `match_loss`, `distance_penalty`
-by what?                       `OGAN`, `Recipe`, `train_ogan`; `joint_step`, `separate_steps`
-do pictures come back?         `sample`, `fresh_correlation`, `unexplained`, `linear_probe`
-are they copies? how certain?  `nearest_distances`, `class_shares`, `bootstrap`
-does it collapse?              `grid_points`, `coverage`, `PointOGAN`, `train_on_grid`
-=============================  ================================================================================
+==========================  ================================================================================
+what is left of a code?     `decompose`, `normalize`, `pearson`
+what is minimised?          `encoder_loss`, `generator_loss`, `joint_loss`; `match_loss`, `distance_penalty`
+by what?                    `OGAN`, `Recipe`, `train_ogan`; `joint_step`, `separate_steps`
+do pictures come back?      `sample`, `fresh_correlation`, `unexplained`, `linear_probe`
+are they copies? how sure?  `nearest_distances`, `class_shares`, `bootstrap`
+does it collapse?           `grid_points`, `coverage`, `PointOGAN`, `train_on_grid`
+==========================  ================================================================================
 """
 
 from kexue_lite.ogan.decomposition import decompose, normalize, pearson
