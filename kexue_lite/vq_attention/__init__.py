@@ -1,0 +1,32 @@
+"""Attention in linear time, by keys that are quantised: the room of chapter 8.
+
+With K̂ = ΔC, one row of Δ being the one-hot assignment of one key to one of the S rows of the codebook C,
+
+    exp(Q K̂ᵀ) V = exp(Q Cᵀ) (Δᵀ V),
+
+and ΔᵀV is a sum that runs: T tokens cost T·S instead of T².
+
+=========================  ===============================================================================
+`vq_attention`             the fast form: two near blocks key by key, all before them code by code
+`quadratic_vq_attention`   its readable twin, with the full T × T matrix of scores
+`nearest_codes`            Δ, as the number of the nearest code of each key
+`VectorQuantizer`          C as a moving average of the keys, with k-means as its start
+`VQState`                  token by token, with a state of fixed size
+=========================  ===============================================================================
+
+The source is Su Jianlin, article 9844 of kexue.fm (2023), on Transformer-VQ (Lingle, arXiv:2309.16354).
+"""
+
+from .attention import quadratic_vq_attention, vq_attention
+from .quantizer import COMMITMENT, Quantized, VectorQuantizer, nearest_codes
+from .state import VQState
+
+__all__ = [
+    "COMMITMENT",
+    "Quantized",
+    "VQState",
+    "VectorQuantizer",
+    "nearest_codes",
+    "quadratic_vq_attention",
+    "vq_attention",
+]

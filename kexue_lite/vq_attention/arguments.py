@@ -1,0 +1,88 @@
+"""What the functions of this room accept, in one place: queries, keys, values, codebook, window bias."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+TYPES = (torch.float32, torch.float64)
+
+
+def floats(name: str, value: Any, axes: str) -> Tensor:
+    """The tensor itself; raise unless it has these axes and holds finite numbers of a type in `TYPES`.
+
+    Examples
+    --------
+    >>> floats("q", torch.zeros(2, 3), "B H T D")
+    Traceback (most recent call last):
+    ...
+    ValueError: q must have the axes (B, H, T, D), got shape (2, 3)
+    """
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be a tensor, got {type(value).__name__}")
+    if value.dtype not in TYPES:
+        raise TypeError(f"{name} must hold float32 or float64, got {value.dtype}")
+    letters = axes.split()
+    if value.ndim != len(letters):
+        raise ValueError(f"{name} must have the axes ({', '.join(letters)}), got shape {tuple(value.shape)}")
+    if not value.numel():
+        raise ValueError(f"{name} must not be empty, got shape {tuple(value.shape)}")
+    # One NaN or infinity makes the sum one; only a sum that overflows has to be looked at number by number.
+    if not value.detach().sum().isfinite() and not value.detach().isfinite().all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    return value
+
+
+def check_codebook(codebook: Any, k: Tensor) -> Tensor:
+    """The codebook itself, without gradient; raise unless ``(H, S, D)`` fits `k`, in type and device too."""
+    codebook = floats("codebook", codebook, "H S D").detach()
+    check_fit(codebook, k)
+    return codebook
+
+
+def check_fit(codebook: Tensor, k: Tensor) -> None:
+    """Raise unless H, D, type and device of the codebook are those of `k`."""
+    if (codebook.shape[0], codebook.shape[2]) != (k.shape[1], k.shape[-1]):
+        raise ValueError(
+            f"codebook must have the axes (H, S, D) with H = {k.shape[1]} and D = {k.shape[-1]} as k has, "
+            f"got shape {tuple(codebook.shape)}"
+        )
+    same_kind("codebook", codebook, "k", k)
+
+
+def check_attention(q: Any, k: Any, v: Any) -> None:
+    """Raise unless q and k are ``(B, H, T, D)`` and v is ``(B, H, T, E)``, of one type, on one device."""
+    floats("q", q, "B H T D"), floats("k", k, "B H T D"), floats("v", v, "B H T E")
+    if k.shape != q.shape:
+        raise ValueError(f"k must have the shape of q, {tuple(q.shape)}, got {tuple(k.shape)}")
+    if v.shape[:3] != q.shape[:3]:
+        raise ValueError(f"v must have B, H, T of q, {tuple(q.shape[:3])}, got shape {tuple(v.shape)}")
+    same_kind("k", k, "q", q)
+    same_kind("v", v, "q", q)
+
+
+def check_window_bias(bias: Any, heads: int, block_size: int, like: Tensor) -> Tensor | None:
+    """``(H, 2L)`` or ``(1, 2L)``, by the distance i − j = 0, ..., 2L − 1; None stays None."""
+    if bias is None:
+        return None
+    if isinstance(bias, Tensor) and bias.ndim == 1:
+        bias = bias[None]
+    bias = floats("window_bias", bias, "H 2L")
+    if bias.shape[0] not in (1, heads) or bias.shape[1] != 2 * block_size:
+        raise ValueError(
+            f"window_bias must have a number for each distance 0, ..., 2·block_size − 1: shape "
+            f"({2 * block_size},) or ({heads}, {2 * block_size}), got {tuple(bias.shape)}"
+        )
+    same_kind("window_bias", bias, "q", like)
+    return bias
+
+
+def same_kind(name: str, one: Tensor, other_name: str, other: Tensor) -> None:
+    """Raise unless both are of one type and on one device."""
+    if (one.dtype, one.device) != (other.dtype, other.device):
+        raise TypeError(
+            f"{name} must be of the type and on the device of {other_name}, {other.dtype} {other.device}, "
+            f"got {one.dtype} {one.device}"
+        )
