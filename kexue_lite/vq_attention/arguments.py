@@ -7,7 +7,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-TYPES = (torch.float32, torch.float64)
+TYPES = (torch.float32, torch.float64, torch.bfloat16)
+
+
+def computes(device: torch.device, kind: torch.dtype) -> bool:
+    """Whether the device has arithmetic of this kind.
+
+    Examples
+    --------
+    >>> computes(torch.device("cpu"), torch.bfloat16)
+    True
+    """
+    if kind is torch.bfloat16 and device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return not (kind is torch.float64 and device.type == "mps")
 
 
 def floats(name: str, value: Any, axes: str) -> Tensor:
@@ -23,7 +36,11 @@ def floats(name: str, value: Any, axes: str) -> Tensor:
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a tensor, got {type(value).__name__}")
     if value.dtype not in TYPES:
-        raise TypeError(f"{name} must hold float32 or float64, got {value.dtype}")
+        raise TypeError(f"{name} must hold float32, float64 or bfloat16, got {value.dtype}")
+    if not computes(value.device, value.dtype):
+        raise TypeError(
+            f"{name} holds {value.dtype}, which {value.device} does not compute with; use float32"
+        )
     letters = axes.split()
     if value.ndim != len(letters):
         raise ValueError(f"{name} must have the axes ({', '.join(letters)}), got shape {tuple(value.shape)}")
@@ -36,7 +53,10 @@ def floats(name: str, value: Any, axes: str) -> Tensor:
 
 
 def check_codebook(codebook: Any, k: Tensor) -> Tensor:
-    """The codebook itself, without gradient; raise unless ``(H, S, D)`` fits `k`, in type and device too."""
+    """The codebook itself, without gradient; raise unless ``(H, S, D)`` fits `k`, in type and device too.
+
+    Beside keys of 16 bits it may be float32.
+    """
     codebook = floats("codebook", codebook, "H S D").detach()
     check_fit(codebook, k)
     return codebook
@@ -49,7 +69,10 @@ def check_fit(codebook: Tensor, k: Tensor) -> None:
             f"codebook must have the axes (H, S, D) with H = {k.shape[1]} and D = {k.shape[-1]} as k has, "
             f"got shape {tuple(codebook.shape)}"
         )
-    same_kind("codebook", codebook, "k", k)
+    if (k.dtype, codebook.dtype) != (torch.bfloat16, torch.float32):  # a moving average needs its digits
+        same_kind("codebook", codebook, "k", k)
+    elif codebook.device != k.device:
+        raise TypeError(f"codebook must be on the device of k, {k.device}, got {codebook.device}")
 
 
 def check_attention(q: Any, k: Any, v: Any) -> None:

@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from kexue_lite.arguments import whole
 from kexue_lite.vq_attention.arguments import check_attention, check_codebook, check_window_bias
-from kexue_lite.vq_attention.blocks import Blocks
+from kexue_lite.vq_attention.blocks import Blocks, wide
 from kexue_lite.vq_attention.quantizer import look_up, nearest
 
 BLOCK = 128
@@ -60,7 +60,7 @@ def quadratic_vq_attention(
     """
     codebook, bias = _checked(q, k, v, codebook, causal, block_size, window_bias)
     T, D = q.shape[2:]
-    far = look_up(codebook, nearest(k, codebook))
+    far = look_up(codebook.to(k), nearest(k, codebook))
     scores = q @ far.mT / math.sqrt(D)
     if causal:
         near = far + (k - k.detach())  # the value of the code, to the last bit, and the gradient of the key
@@ -127,12 +127,12 @@ def vq_attention(
     codebook, bias = _checked(q, k, v, codebook, causal, block_size, window_bias)
     B, H, T, D = q.shape
     E, S, L = v.shape[-1], codebook.shape[1], block_size
-    codes = nearest(k, codebook)
+    codes, codebook = nearest(k, codebook), codebook.to(k)
     if causal and q.device.type in FUSED:
         return _in_two_calls(q, k, v, codebook, codes, bias, L)
-    # One more column, in keys the bias and in values 1, so that the sum of the values counts them as well;
-    # and keys as wide as values, since only then torch takes its fused kernel.
-    width = max(D, E) + 1
+    # More columns, in keys the bias and what it loses in 16 bits, in values 1, so that the sum of the values
+    # counts them as well; and keys as wide as values, since only then torch takes its fused kernel.
+    width = max(D, E) + 2
     q, k, v, codes = (x.reshape(B * H, *x.shape[2:]) for x in (q, k, v, codes))
     rows = codebook.expand(B, H, S, D).reshape(B * H, S, D)
     q, v = (functional.pad(x, (0, width - x.shape[-1]), value=1.0) for x in (q, v))
@@ -151,7 +151,7 @@ def vq_attention(
     q, codes = functional.pad(q, (0, 0, 0, rest)).view(B * H, N, L, width), codes.view(B * H, N + 1, L)
 
     at_once = AT_ONCE.get(q.device.type, AT_ONCE["cuda"]) // (B * H * (2 * L + S) * width)
-    sums = v.new_zeros(B * H, 1, S, width)  # of blocks 0, ..., a − 2
+    sums = v.new_zeros(B * H, 1, S, width, dtype=wide(v))  # of blocks 0, ..., a − 2
     results = []
     for a in range(0, N, max(at_once, 1)):
         b = min(a + max(at_once, 1), N)
@@ -172,23 +172,18 @@ def vq_attention(
 def _in_two_calls(
     q: Tensor, k: Tensor, v: Tensor, codebook: Tensor, codes: Tensor, bias: Tensor | None, L: int
 ) -> Tensor:
-    """`Blocks` on tensors that are brought into its shape: whole blocks, keys as wide as values."""
+    """`Blocks` on tensors that are brought into its shape: heads in one axis, keys as wide as values."""
     (B, H, T, D), E = q.shape, v.shape[-1]
-    width, rest = max(D, E), -T % L
 
-    def blocks(x: Tensor) -> Tensor:
+    def joined(x: Tensor) -> Tensor:
         x = x.reshape(B * H, *x.shape[2:])
-        if rest or x.shape[-1] < width:
-            x = functional.pad(x, (0, width - x.shape[-1], 0, rest))
-        return x.reshape(B * H, -1, L, width)
+        return functional.pad(x, (0, max(D, E) - x.shape[-1])) if D != E else x
 
-    rows = functional.pad(codebook, (0, width - D)).expand(B, -1, -1, -1).flatten(0, 1)
-    codes = functional.pad(codes.flatten(0, 1), (0, rest)).view(B * H, -1, L)
-    mask = _window(bias, L, 0, B, q)
-    trained = k.requires_grad and torch.is_grad_enabled()
-    first = 1 if bias is not None else min(codes.shape[1], 2 if trained else 2 + codebook.shape[1] // L)
-    found = Blocks.apply(blocks(q), blocks(k), blocks(v), rows, codes, mask, 1 / math.sqrt(D), first)
-    return found.reshape(B, H, -1, width)[:, :, :T, :E]
+    rows = joined(codebook.expand(B, *codebook.shape))
+    mask = None if bias is None else _window(bias, L, 0, B, q)[:, 0]
+    q, k, v, codes = joined(q), joined(k), joined(v), codes.flatten(0, 1)
+    found = Blocks.apply(q, k, v, rows, codes, mask, D**-0.5, L)
+    return found.reshape(B, H, T, -1)[..., :E]
 
 
 def _attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, D: int) -> Tensor:
@@ -199,6 +194,7 @@ def _block_sums(v: Tensor, codes: Tensor, S: int) -> Tensor:
     """ΔᵀV of each block: ``(BH, N, L, width)`` and ``(BH, N, L)`` to ``(BH, N, S, width)``."""
     rows, N, _, width = v.shape
     first = torch.arange(rows * N, device=v.device).view(rows, N, 1) * S
+    v = v.to(wide(v))
     sums = v.new_zeros(rows * N * S, width)
     return sums.index_add(0, (first + codes).flatten(), v.reshape(-1, width)).view(rows, N, S, width)
 
@@ -208,8 +204,9 @@ def _as_keys(rows: Tensor, sums: Tensor, E: int, width: int) -> tuple[Tensor, Te
     D = rows.shape[-1]
     count = sums[..., E : E + 1].detach()
     bias = torch.where(count > 0, math.sqrt(D) * count.clamp(min=1).log(), NEVER)
-    keys = torch.cat([rows[:, None].expand(*sums.shape[:3], D), bias], -1)
-    return functional.pad(keys, (0, width - D - 1)), sums / count.clamp(min=1)
+    columns = bias.to(rows), (bias - bias.to(rows)).to(rows)
+    keys = torch.cat([rows[:, None].expand(*sums.shape[:3], D), *columns], -1)
+    return functional.pad(keys, (0, width - D - 2)), (sums / count.clamp(min=1)).to(rows)
 
 
 def _front(near: Tensor, L: int) -> Tensor:

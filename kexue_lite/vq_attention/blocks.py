@@ -9,29 +9,76 @@ silently. But the kernel's own way back needs nothing of the forward pass but o 
 and l it finds the weights exp(score − l) of its own keys in the joint softmax, and so each part's true
 gradient.
 
+Nor need both ways cut time alike. Which keys are near is a question of the bias and of the gradient of keys;
+where neither is asked for, near is a block of the size that is fastest, and no window before it.
+
 Nothing is copied to put keys side by side: the window of a block is a view that overlaps that of the next,
 all blocks share the codes, and the bias log n_s is a mask with stride 0 along the queries. Blocks go in
-chunks that stay in the cache; for the way back the running sums are kept once per chunk and made again.
+chunks whose running sums stay in the cache.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-AT_ONCE = 1 << 21  # numbers in the running sums, or in the window, of the blocks that one call takes
+AT_ONCE = 1 << 20  # numbers in the running sums of the blocks that one call takes
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The tokens a, ..., b − 1, in blocks of m, each of which has a window of `before` tokens before it."""
+
+    a: int
+    b: int
+    m: int
+    before: int = 0
+
+    @property
+    def past(self) -> int:
+        """How many tokens are far away for its first block."""
+        return self.a - self.before
+
+    def cut(self, x: Tensor) -> Tensor:
+        """Its part of ``(R, T, ...)``: a view ``(R, N, m, ...)``."""
+        return x[:, self.a : self.b].unflatten(1, (-1, self.m))
+
+    def cut_before(self, x: Tensor) -> Tensor:
+        """Of ``(R, T, ...)`` the tokens before each block: a view ``(R, N, before, ...)``."""
+        blocks = (self.b - self.a) // self.m
+        return x[:, self.past : self.past + blocks * self.before].unflatten(1, (-1, self.before))
+
+    def cut_window(self, x: Tensor) -> Tensor:
+        """Both, of ``(R, T, W)``: a view ``(R, N, before + m, W)``."""
+        return x[:, self.past : self.b].unfold(1, self.before + self.m, self.m).mT
+
+
+def chunks(T: int, size: int, first: int, before: int, at_once: int) -> list[Chunk]:
+    """The first tokens as one block that has nothing far; blocks of `size`, `at_once` to a chunk; the rest.
+
+    Examples
+    --------
+    >>> [(chunk.a, chunk.b, chunk.m) for chunk in chunks(21, 4, 6, 0, 2)]
+    [(0, 6, 6), (6, 14, 4), (14, 18, 4), (18, 21, 3)]
+    """
+    found = [Chunk(0, min(first, T), min(first, T))]
+    a, whole = found[0].b, found[0].b + (T - found[0].b) // size * size
+    while a < whole:  # a block whose window reaches back to the start has nothing far either
+        b = min(a + at_once * size, whole) if a > before else a + size
+        found.append(Chunk(a, b, size, before))
+        a = b
+    return found + ([Chunk(whole, T, T - whole, before)] if whole < T else [])
 
 
 class Blocks(torch.autograd.Function):
-    """Causal attention of N blocks of L tokens: q ``(BH, N, L, W)``, k and v likewise, to ``(BH, N, L, W)``.
+    """Causal attention of q, k, v ``(R, T, W)`` over quantised keys, R = B·H, to ``(R, T, W)``.
 
-    `k` itself is not looked at, it is there for its gradient: its codes ``(BH, N, L)`` are, and `rows`, C as
-    ``(BH, S, W)``. `mask`, ``(1 or BH, 1, L, 2L)``, is added to the scores of the window.
-
-    The `first` blocks are done key by key, which is less work while the past is shorter than S; more than 1
-    only if the mask has no bias, more than 2 only if `k` needs no gradient (far keys would get one, too).
+    `k` itself is not looked at, it is there for its gradient: its codes ``(R, T)`` are, and `rows`, C as
+    ``(R, S, W)``. `mask`, ``(1 or R, L, 2L)`` or None, is added to the scores of the window.
     """
 
     @staticmethod
@@ -42,33 +89,13 @@ class Blocks(torch.autograd.Function):
         v: Tensor,
         rows: Tensor,
         codes: Tensor,
-        mask: Tensor,
+        mask: Tensor | None,
         scale: float,
-        first: int,
+        L: int,
     ) -> Tensor:
-        out, lse = torch.empty_like(q), q.new_empty(q.shape[:3])
-        past = Past(v, rows, codes)
-        kept = []
-        for a, b in _chunks(q, rows, first):
-            kept.append(past.now())
-            if first > 1 and not a:
-                keys = _joined(_looked_up(rows, codes[:, :b]))
-                found, its_lse = _forth(_joined(q[:, :b]), keys, _joined(v[:, :b]), None, scale)
-                out[:, :b], lse[:, :b] = found.view_as(out[:, :b]), its_lse.reshape(lse[:, :b].shape)
-                past.skip(b)
-                continue
-            keys, values, near_mask = _window(v, rows, codes, mask, a, b)
-            found, its_lse = _forth(q[:, a:b], keys, values, near_mask, scale)
-            c = max(a, 2)
-            if c < b:
-                values, bias, _ = past.until(c, b)
-                far, far_lse = _forth(q[:, c:b], _shared(rows, b - c), values, bias, scale)
-                near, near_lse = found[:, c - a :], its_lse[:, c - a :]
-                torch.lerp(near, far, torch.sigmoid(far_lse - near_lse)[..., None], out=out[:, c:b])
-                torch.logaddexp(near_lse, far_lse, out=lse[:, c:b])
-            out[:, a : min(c, b)], lse[:, a : min(c, b)] = found[:, : c - a], its_lse[:, : c - a]
+        out, lse = attend(q, v, rows, codes, mask, scale, L)
         ctx.save_for_backward(q, v, rows, codes, mask, out, lse)
-        ctx.kept, ctx.scale, ctx.first = kept, scale, first
+        ctx.scale, ctx.L = scale, L
         return out
 
     @staticmethod
@@ -76,142 +103,179 @@ class Blocks(torch.autograd.Function):
     def backward(ctx: Any, pull: Tensor) -> tuple[Tensor | None, ...]:
         q, v, rows, codes, mask, out, lse = ctx.saved_tensors
         scale = ctx.scale
-        L, S, W = q.shape[2], rows.shape[1], q.shape[3]
+        biased = mask is not None
+        plan = _plan(rows, codes, ctx.L, biased=biased, windowed=biased or ctx.needs_input_grad[1])
         of_q, of_k, of_v = torch.empty_like(q), torch.zeros_like(v), torch.zeros_like(v)
         of_mask = torch.zeros_like(mask) if ctx.needs_input_grad[5] else None
-        later = torch.zeros_like(rows)  # what all later blocks pull at the running sums
         past = Past(v, rows, codes)
-        for (a, b), then in zip(reversed(_chunks(q, rows, ctx.first)), reversed(ctx.kept), strict=True):
-            if ctx.first > 1 and not a:
-                shape = q[:, :b].shape
-                pulls = _back(
-                    _joined(q[:, :b]),
-                    _joined(_looked_up(rows, codes[:, :b])),
-                    _joined(v[:, :b]),
-                    _joined(pull[:, :b]),
-                    _joined(out[:, :b]),
-                    lse[:, :b].flatten(1)[:, None],
-                    None,
-                    scale,
-                )
-                of_q[:, :b] = pulls[0].reshape(shape)
-                of_k[:, :b] += pulls[1].reshape(shape)
-                of_v[:, :b] += pulls[2].reshape(shape)
-                if b > 2:
-                    of_v[:, : b - 2] += _looked_up(later, codes[:, : b - 2])
+        kept = [past.fold(chunk.past) for chunk in plan]
+        later = torch.zeros_like(past.sums)  # what all later blocks pull at the running sums
+        for n in reversed(range(len(plan))):
+            chunk = plan[n]
+            into, *its = (chunk.cut(x) for x in (of_q, q, pull, out, lse))
+            if biased or not chunk.before:
+                near = _near(chunk, v, rows, codes)
+                its_mask = _mask_of(chunk, mask) if biased else None
+                pulled, *others = _back(its, *near, its_mask, scale, causal=not biased)
+                into.copy_(pulled)
+                for whole, other in zip((of_k, of_v), others, strict=True):
+                    chunk.cut(whole).add_(other[:, :, chunk.before :])
+                    if chunk.before:
+                        chunk.cut_before(whole).add_(other[:, :, : chunk.before])
+                if of_mask is not None and its_mask is not None:
+                    part = _mask_of(chunk, of_mask)
+                    part += _mask_pull(its, *near, its_mask, scale).sum_to_size(part.shape)
+            else:  # without a bias nothing of the block before is masked, and of the own one half: two calls
+                for cut, causal in ((chunk.cut, True), (chunk.cut_before, False)):
+                    keys = _looked_up(rows, cut(codes))
+                    pulled, *others = _back(its, keys, cut(v), None, scale, causal=causal)
+                    into.copy_(pulled) if causal else into.add_(pulled)
+                    for whole, other in zip((of_k, of_v), others, strict=True):
+                        cut(whole).add_(other)
+            if not chunk.past:
                 continue
-            keys, values, near_mask = _window(v, rows, codes, mask, a, b)
-            its = q[:, a:b], keys, values, pull[:, a:b], out[:, a:b], lse[:, a:b]
-            of_q[:, a:b], keys_pull, values_pull = _back(*its, near_mask, scale)
-            for into, pulled in ((of_k, keys_pull), (of_v, values_pull)):
-                into[:, a:b] += pulled[:, :, -L:]
-                if a:
-                    into[:, a - 1 : b - 1] += pulled[:, :, :L]
-            if of_mask is not None:
-                into = of_mask[..., -keys.shape[2] :]
-                into += _mask_pull(*its, near_mask, scale).sum_to_size(into.shape)
-            c = max(a, 2)
-            if c < b:
-                past.set(then)
-                values, bias, counts = past.until(c, b)
-                its = q[:, c:b], _shared(rows, b - c), values, pull[:, c:b], out[:, c:b], lse[:, c:b]
-                q_pull, _, pulled = _back(*its, bias, scale)
-                of_q[:, c:b] += q_pull
-                pulled = (pulled / counts[..., None]).contiguous()
-                for n in reversed(range(b - c)):
-                    later = pulled[:, n].add_(later)
-                places = _places(codes[:, c - 2 : b - 2], S)
-                of_v[:, c - 2 : b - 2] += pulled.view(-1, W)[places].view(-1, b - c, L, W)
+            past.set(kept[n])
+            values, bias, counts = past.of(chunk)
+            pulled, _, other = _back(its, _shared(rows, values), values, bias, scale, causal=False)
+            into += pulled
+            other = other.to(later) / counts[..., None]
+            # A block pulls at all tokens before its window. Those that came in since the block before it are
+            # pulled at by it and by all later ones.
+            for i in reversed(range(other.shape[1])):
+                later = other[:, i].add_(later)
+            blocks_before = max(plan[n - 1].b - plan[n - 1].m - chunk.before, 0)
+            inner = chunk.past + (other.shape[1] - 1) * chunk.m
+            spans = (chunk.past, inner, other[:, 1:]), (blocks_before, chunk.past, later[:, None])
+            for start, end, pulls in spans:
+                if start < end:
+                    its_codes = codes[:, start:end].unflatten(1, (pulls.shape[1], -1))
+                    places = (
+                        its_codes + rows.shape[1] * torch.arange(pulls.shape[1], device=q.device)[:, None]
+                    )
+                    of_v[:, start:end] += _looked_up(pulls.flatten(1, 2), places).flatten(1, 2)
         return of_q, of_k, of_v, None, None, of_mask, None, None
 
 
+def attend(
+    q: Tensor, v: Tensor, rows: Tensor, codes: Tensor, mask: Tensor | None, scale: float, L: int
+) -> tuple[Tensor, Tensor]:
+    """The way forward of `Blocks`: the attention ``(R, T, W)`` and its log-sum-exp ``(R, T)``."""
+    plan = _plan(rows, codes, L, biased=mask is not None, windowed=mask is not None)
+    out, lse = torch.empty_like(q), q.new_empty(q.shape[:2], dtype=wide(q))
+    past = Past(v, rows, codes)
+    for chunk in plan:
+        its_q, its_out, its_lse = (chunk.cut(x) for x in (q, out, lse))
+        its_mask = None if mask is None else _mask_of(chunk, mask)
+        near, near_lse = _forth(its_q, *_near(chunk, v, rows, codes), its_mask, scale)
+        if len(plan) == 1:
+            return near.flatten(1, 2), near_lse.flatten(1, 2)
+        if not chunk.past:
+            its_out.copy_(near), its_lse.copy_(near_lse)
+            continue
+        values, bias, _ = past.of(chunk)
+        far, far_lse = _forth(its_q, _shared(rows, values), values, bias, scale)
+        share = torch.sigmoid(far_lse - near_lse)[..., None].to(near)
+        torch.lerp(near, far, share, out=its_out)
+        torch.logaddexp(near_lse, far_lse, out=its_lse)
+    return out, lse
+
+
 class Past:
-    """Counts and sums of the codes of all blocks up to some block, moved on chunk by chunk."""
+    """Counts and sums of the codes of the tokens 0, ..., `done` − 1, moved on block by block."""
 
     def __init__(self, v: Tensor, rows: Tensor, codes: Tensor) -> None:
-        self.v, self.codes = v, codes
-        self.buffer: Tensor | None = None
-        self.set((v.new_zeros(rows.shape[:2]), torch.zeros_like(rows)))
+        self.v = v
+        self.codes = codes + rows.shape[1] * torch.arange(len(rows), device=v.device)[:, None]  # in (R·S)
+        self.buffer = v.new_empty(0)
+        self.set((0, v.new_zeros(rows.shape[:2], dtype=wide(v)), torch.zeros_like(rows, dtype=wide(v))))
 
-    def now(self) -> tuple[Tensor, Tensor]:
-        """Counts ``(BH, S)`` and sums ``(BH, S, W)``."""
-        return self.counts, self.sums
+    def set(self, state: tuple[int, Tensor, Tensor]) -> None:
+        """Go back to what `fold` gave."""
+        self.done, self.counts, self.sums = state[0], state[1].clone(), state[2].clone()
 
-    def set(self, state: tuple[Tensor, Tensor]) -> None:
-        """Go back (or on) to what `now` gave."""
-        self.counts, self.sums = state
+    def fold(self, end: int) -> tuple[int, Tensor, Tensor]:
+        """Take in the tokens before `end`: what was `done`, counts ``(R, S)`` and sums ``(R, S, W)`` then."""
+        if end > self.done:
+            places, v = self.codes[:, self.done : end].flatten(), self.v[:, self.done : end]
+            self.counts += torch.bincount(places, minlength=self.counts.numel()).view_as(self.counts)
+            self.sums.flatten(0, 1).index_add_(0, places, v.reshape(-1, v.shape[-1]).to(self.sums))
+            self.done = end
+        return self.done, self.counts.clone(), self.sums.clone()
 
-    def skip(self, b: int) -> None:
-        """From the start on to what block b − 1 sees far away: blocks 0, ..., b − 3."""
-        if b > 2:
-            rows, S, W = self.sums.shape
-            codes = self.codes[:, : b - 2].flatten(1)[:, None]
-            places = _places(codes, S)
-            counts = torch.bincount(places, minlength=rows * S).view(rows, S).to(self.v)
-            sums = self.v.new_zeros(rows * S, W)
-            self.set((counts, sums.index_add_(0, places, self.v[:, : b - 2].reshape(-1, W)).view(rows, S, W)))
+    def of(self, chunk: Chunk) -> tuple[Tensor, Tensor, Tensor]:
+        """What each block sees far away: mean values, log-counts as a mask, counts (1 for 0).
 
-    def until(self, c: int, b: int) -> tuple[Tensor, Tensor, Tensor]:
-        """What blocks c, ..., b − 1 see far away: mean values, log-counts as a mask, counts (1 for 0).
-
-        The values hold until the next call, which makes its own in the same place.
+        It moves on to what its last block sees. The mean values hold until the next call, which puts its own
+        in the same place: fresh memory costs more than the sums.
         """
-        v, codes = self.v[:, c - 2 : b - 2], self.codes[:, c - 2 : b - 2]
-        (rows, N, L, W), S = v.shape, self.counts.shape[1]
-        places = _places(codes, S)
-        counts = torch.bincount(places, minlength=rows * N * S).view(rows, N, S).cumsum(1).to(v)
-        counts += self.counts[:, None]
-        if self.buffer is None or len(self.buffer) < rows * N * S:  # fresh memory costs more than the sums
-            self.buffer = v.new_empty(rows * N * S, W)
-        sums = self.buffer[: rows * N * S].zero_().view(rows, N, S, W)
-        sums.view(-1, W).index_add_(0, places, v.reshape(-1, W))
-        sums[:, 0] += self.sums
-        for n in range(1, N):
-            sums[:, n] += sums[:, n - 1]
-        self.counts, self.sums = counts[:, -1].clone(), sums[:, -1].clone()
-        bias = counts.log()[:, :, None].expand(-1, -1, L, -1)
-        counts = counts.clamp_(min=1)
-        return sums.div_(counts[..., None]), bias, counts
+        self.fold(chunk.past)
+        R, S, W = self.sums.shape
+        m, N = chunk.m, (chunk.b - chunk.a) // chunk.m
+        codes, v = (x[:, self.done : self.done + (N - 1) * m] for x in (self.codes, self.v))
+        counts = self.counts[:, None].repeat(1, N, 1)
+        if N > 1:
+            blocks = R * S * torch.arange(N - 1, device=v.device)[:, None]
+            places = (codes.unflatten(1, (N - 1, m)) + blocks).flatten()
+            added = torch.bincount(places, minlength=(N - 1) * R * S).view(N - 1, R, S).cumsum(0)
+            counts[:, 1:] += added.transpose(0, 1)
+        bias, counts = counts.log(), counts.clamp(min=1)
+        if len(self.buffer) < R * N * S * W:
+            self.buffer = self.sums.new_empty(R * N * S * W)
+        sums = self.buffer[: R * N * S * W].view(N, R, S, W)
+        sums[0] = self.sums
+        if N > 1:
+            sums[1:] = 0
+            sums.view(-1, W).index_add_(0, places + R * S, v.reshape(-1, W).to(sums))
+            for n in range(1, N):
+                sums[n] += sums[n - 1]
+            self.sums.copy_(sums[-1])
+        values = sums.transpose(0, 1).div_(counts[..., None]).to(v)
+        self.done += (N - 1) * m
+        self.counts = torch.where(bias[:, -1].isfinite(), counts[:, -1], 0)
+        return values, bias[:, :, None].expand(-1, -1, m, -1), counts
 
 
-def _chunks(q: Tensor, rows: Tensor, first: int) -> list[tuple[int, int]]:
-    """The first blocks, which are done key by key, and then as many at a time as fit."""
-    N, step = q.shape[1], max(AT_ONCE // (len(q) * q.shape[3] * max(2 * q.shape[2], rows.shape[1])), 1)
-    return [(0, first)] + [(a, min(a + step, N)) for a in range(first, N, step)]
+def wide(x: Tensor) -> torch.dtype:
+    """In which type sums of x are kept: 16 bits would lose small ones."""
+    return torch.promote_types(x.dtype, torch.float32)
 
 
-def _window(
-    v: Tensor, rows: Tensor, codes: Tensor, mask: Tensor, a: int, b: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Quantised keys, values and mask of the windows of blocks a, ..., b − 1; of block 0 itself alone."""
-    BH, _, L, W = v.shape
-    first = max(a - 1, 0)
-    keys = _looked_up(rows, codes[:, first:b]).view(BH, -1, W)
-    values, width = v[:, first:b].reshape(BH, -1, W), 2 * L if a else L
-    keys, values = keys.unfold(1, width, L).mT, values.unfold(1, width, L).mT
-    return keys, values, mask[..., -width:].expand(BH, b - a, L, width)
+def _plan(rows: Tensor, codes: Tensor, L: int, *, biased: bool, windowed: bool) -> list[Chunk]:
+    """How time is cut: into blocks with the window before them, or else as it is fastest."""
+    R, S, W = rows.shape
+    if windowed:
+        size, first, before = L, L if biased else 2 * L, L
+    else:
+        # A block costs half its length key by key and S codes, and its running sums cost S rows; a short text
+        # is done sooner in one call than in several.
+        size = min(max(1 << max(S // 2, 1).bit_length() - 1, 64), 512)
+        first, before = codes.shape[1] if codes.shape[1] <= 4 * S else size + S // 2, 0
+    return chunks(codes.shape[1], size, first, before, max(AT_ONCE // (R * W * max(S, before + size)), 1))
+
+
+def _near(chunk: Chunk, v: Tensor, rows: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+    """Quantised keys and values of the blocks of a chunk and their windows."""
+    keys = _looked_up(rows, codes[:, chunk.past : chunk.b])
+    whole = Chunk(chunk.before, chunk.b - chunk.past, chunk.m, chunk.before)
+    return whole.cut_window(keys), chunk.cut_window(v)
+
+
+def _mask_of(chunk: Chunk, mask: Tensor) -> Tensor:
+    """The part of the mask that fits the blocks of a chunk."""
+    L = mask.shape[1]
+    return mask[:, None, : chunk.m, L - chunk.before : L + chunk.m]
 
 
 def _looked_up(rows: Tensor, codes: Tensor) -> Tensor:
-    """Of ``(BH, S, W)`` the rows of the codes ``(BH, N, L)``: ``(BH, N, L, W)``."""
-    BH, S, W = rows.shape
-    places = (codes + S * torch.arange(BH, device=rows.device)[:, None, None]).flatten()
-    return rows.reshape(-1, W).index_select(0, places).view(*codes.shape, W)
+    """Of ``(R, S, W)`` the rows of the codes ``(R, ...)``: ``(R, ..., W)``."""
+    R, S, W = rows.shape
+    offset = (S * torch.arange(R, device=rows.device)).view(R, *[1] * (codes.ndim - 1))
+    return rows.reshape(-1, W).index_select(0, (codes + offset).flatten()).view(*codes.shape, W)
 
 
-def _joined(x: Tensor) -> Tensor:
-    """Blocks as one: ``(BH, N, L, W)`` to ``(BH, 1, N·L, W)``."""
-    return x.reshape(len(x), 1, -1, x.shape[-1])
-
-
-def _shared(rows: Tensor, N: int) -> Tensor:
-    return rows[:, None].expand(-1, N, -1, -1)
-
-
-def _places(codes: Tensor, S: int) -> Tensor:
-    """Where in ``(BH · N · S)`` the code of each token lies."""
-    blocks = torch.arange(codes.shape[0] * codes.shape[1], device=codes.device)
-    return (codes + S * blocks.view(*codes.shape[:2], 1)).flatten()
+def _shared(rows: Tensor, values: Tensor) -> Tensor:
+    """The codes as keys of each block."""
+    return rows[:, None].expand(values.shape)
 
 
 def _forth(
@@ -219,6 +283,7 @@ def _forth(
 ) -> tuple[Tensor, Tensor]:
     """Output and log-sum-exp; without a mask causal."""
     kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    mask = None if mask is None else mask.expand(*q.shape[:2], -1, -1)
     found: tuple[Tensor, Tensor] = kernel(
         q, keys, values, is_causal=mask is None, attn_mask=mask, scale=scale
     )
@@ -226,33 +291,20 @@ def _forth(
 
 
 def _back(
-    q: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    pull: Tensor,
-    out: Tensor,
-    lse: Tensor,
-    mask: Tensor | None,
-    scale: float,
+    its: Sequence[Tensor], keys: Tensor, values: Tensor, mask: Tensor | None, scale: float, *, causal: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of q, keys, values, given output and log-sum-exp of the *whole* softmax."""
+    """Of q, keys, values; `its` are q, what pulls, output and log-sum-exp of the *joint* softmax."""
+    q, pull, out, lse = its
     kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+    mask = None if mask is None else mask.expand(*q.shape[:2], -1, -1)
     found: tuple[Tensor, Tensor, Tensor] = kernel(
-        pull, q, keys, values, out, lse, 0.0, mask is None, attn_mask=mask, scale=scale
+        pull, q, keys, values, out, lse, 0.0, causal, attn_mask=mask, scale=scale
     )
     return found
 
 
-def _mask_pull(
-    q: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    pull: Tensor,
-    out: Tensor,
-    lse: Tensor,
-    mask: Tensor,
-    scale: float,
-) -> Tensor:
+def _mask_pull(its: Sequence[Tensor], keys: Tensor, values: Tensor, mask: Tensor, scale: float) -> Tensor:
     """Gradient of the scores, which the kernel keeps for itself: weights times (pull·v − pull·out)."""
+    q, pull, out, lse = its
     weights = torch.exp(scale * (q @ keys.mT) + mask - lse[..., None])
     return weights * (pull @ values.mT - (pull * out).sum(-1, keepdim=True))

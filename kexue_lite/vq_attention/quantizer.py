@@ -26,7 +26,7 @@ from kexue_lite.vq_attention.arguments import check_codebook, floats
 
 COMMITMENT = 1e-4  # the weight of the commitment loss in the paper
 WHOLE = {torch.float32: torch.int32, torch.float64: torch.int64}
-AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 26}  # scores of keys against codes that are held at a time
+AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 26}  # scores of keys against codes that are held at a time
 
 
 def nearest_codes(k: Tensor, codebook: Tensor) -> Tensor:
@@ -74,11 +74,12 @@ def nearest(k: Tensor, codebook: Tensor) -> Tensor:
     with torch.no_grad():
         B, H, T, D = k.shape
         S = codebook.shape[1]
+        codebook = codebook.to(torch.promote_types(codebook.dtype, torch.float32))
         middle = codebook.mean(1, keepdim=True)
         centred = codebook - middle
         offset = -(centred * (middle + centred / 2)).sum(-1)[:, None]
         offset += centred.square().sum(-1).amax(-1)[:, None, None]
-        keys = k.reshape(B * H, T, D)
+        keys = k.reshape(B * H, T, D).to(centred)
         centred, offset = (x.expand(B, *x.shape).flatten(0, 1) for x in (centred, offset))
         step = max(AT_ONCE.get(k.device.type, AT_ONCE["cuda"]) // (B * H * S), 1)
         codes = torch.empty(B * H, T, dtype=torch.int64, device=k.device)
@@ -86,7 +87,7 @@ def nearest(k: Tensor, codebook: Tensor) -> Tensor:
         for a in range(0, T, step):
             part = scores[:, : min(step, T - a)]
             torch.baddbmm(offset, keys[:, a : a + step], centred.mT, out=part)
-            codes[:, a : a + step] = part.view(WHOLE[k.dtype]).argmax(-1)
+            codes[:, a : a + step] = part.view(WHOLE[scores.dtype]).argmax(-1)
         return codes.view(B, H, T)
 
 

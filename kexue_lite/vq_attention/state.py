@@ -16,6 +16,7 @@ from torch import Tensor
 from kexue_lite.arguments import whole
 from kexue_lite.vq_attention.arguments import check_attention, check_fit, check_window_bias, floats
 from kexue_lite.vq_attention.attention import BLOCK
+from kexue_lite.vq_attention.blocks import wide
 from kexue_lite.vq_attention.quantizer import nearest
 
 
@@ -72,8 +73,8 @@ class VQState:
         self.position = 0
         self.codes = torch.zeros(B, H, 2 * L, dtype=torch.int64, device=codebook.device)
         self.values = codebook.new_zeros(B, H, 2 * L, E)
-        self.counts = codebook.new_zeros(B, H, S)
-        self.sums = codebook.new_zeros(B, H, S, E)
+        self.counts = codebook.new_zeros(B, H, S, dtype=wide(codebook))
+        self.sums = codebook.new_zeros(B, H, S, E, dtype=wide(codebook))
 
     @torch.no_grad()
     def step(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -83,17 +84,18 @@ class VQState:
         L, i = self.block_size, self.position - 1
         place = i % (2 * L)
 
-        by_code = (q @ self.codebook.mT / math.sqrt(q.shape[-1])).squeeze(2)  # (B, H, S)
+        kind = self.sums.dtype
+        by_code = (q.to(kind) @ self.codebook.mT.to(kind) / math.sqrt(q.shape[-1])).squeeze(2)  # (B, H, S)
         near = by_code.gather(2, self.codes)
         distance = (place - torch.arange(2 * L, device=q.device)) % (2 * L)
         if self.window_bias is not None:
-            near = near + self.window_bias[:, distance]
+            near = near + self.window_bias[:, distance].to(kind)
         # Seen are this block up to here and the L tokens before it; and none before the first.
         near = near.masked_fill(distance > min(i, i % L + L), -math.inf)
         weights = torch.cat([near, by_code + self.counts.log()], -1).softmax(-1)
         mean = self.sums / self.counts.clamp(min=1)[..., None]
         near_weights, far_weights = weights.split([2 * L, self.counts.shape[-1]], -1)
-        return near_weights[:, :, None] @ self.values + far_weights[:, :, None] @ mean
+        return (near_weights[:, :, None] @ self.values.to(kind) + far_weights[:, :, None] @ mean).to(q)
 
     @torch.no_grad()
     def extend(self, k: Tensor, v: Tensor) -> None:
@@ -118,8 +120,8 @@ class VQState:
     def _fold(self, places: slice) -> None:
         """Block n − 2 leaves the window."""
         codes, values = self.codes[:, :, places], self.values[:, :, places]
-        self.counts.scatter_add_(2, codes, torch.ones_like(codes, dtype=values.dtype))
-        self.sums.scatter_add_(2, codes[..., None].expand_as(values), values)
+        self.counts.scatter_add_(2, codes, torch.ones_like(codes, dtype=self.counts.dtype))
+        self.sums.scatter_add_(2, codes[..., None].expand_as(values), values.to(self.sums))
 
     def _check(self, q: Any, k: Any, v: Any, T: int | None) -> None:
         check_attention(q, k, v)
