@@ -21,12 +21,12 @@ import argparse
 import importlib
 import itertools
 import math
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ LENGTHS = tuple(1 << n for n in range(8, 17))
 # Beyond these they would take minutes (or, Performer, the memory) and show nothing new.
 MOST = {
     "forward": {OURS: 1 << 18, TORCH: 1 << 16, FLEX: 1 << 14, LINEAR: 1 << 18, PERFORMER: 1 << 12},
-    "forward and back": {OURS: 1 << 18, TORCH: 1 << 15, FLEX: 0, LINEAR: 1 << 18, PERFORMER: 1 << 12},
+    "forward and back": {OURS: 1 << 18, TORCH: 1 << 15, FLEX: 0, LINEAR: 1 << 18, PERFORMER: 1 << 11},
 }
 CONTEXTS = (1_000, 10_000, 100_000)
 PEAK = """
@@ -148,24 +148,29 @@ def rounds(runs: dict[str, Callable[[], None]], repeat: int) -> dict[str, list[f
 
 
 def race(
-    lengths: tuple[int, ...], where: torch.device, kind: torch.dtype, *, repeat: int = 1
+    lengths: tuple[int, ...],
+    where: torch.device,
+    kind: torch.dtype,
+    *,
+    names: tuple[str, ...] = (OURS, TORCH, FLEX, LINEAR, PERFORMER),
+    repeat: int = 1,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of times, and rows of how many times sooner ours was done than torch's, pair by pair.
 
     Examples
     --------
-    >>> rows, ratios = race((16,), torch.device("cpu"), torch.float32)
+    >>> rows, ratios = race((16,), torch.device("cpu"), torch.float32, names=(OURS, TORCH))
     >>> [row["pass"] for row in ratios]
     ['forward', 'forward and back']
     """
     rows, ratios = [], []
-    attends = {name: contender(name) for name in (OURS, TORCH, FLEX, LINEAR, PERFORMER)}
+    attends = {name: contender(name) for name in names}
     for way, most in MOST.items():
         for T in tqdm(lengths, desc=way, leave=False):
             runs = {
                 name: runner(attend, T, way != "forward", where, kind)
                 for name, attend in attends.items()
-                if attend and most[name] >= T and (max(lengths) >= 256 or name in (OURS, TORCH))
+                if attend and most[name] >= T
             }
             # Short runs are repeated more often: they are disturbed more.
             times = rounds(runs, max(min(repeat * (1 << 16) // T, 41), 3))
@@ -233,10 +238,10 @@ def peak(name: str, T: int, back: bool) -> float:
         before = torch.cuda.memory_allocated()
         run()
         return (torch.cuda.max_memory_allocated() - before) / 2**20
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    run()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit / 2**20
+    before = harness.resident()
+    with harness.Peak(every=0.001) as found:
+        run()
+    return (found.largest - before) / 2**20
 
 
 def memory(lengths: tuple[int, ...]) -> list[dict[str, Any]]:
@@ -277,31 +282,31 @@ def decoding(contexts: tuple[int, ...], where: torch.device, *, tokens: int = 40
         )
         bytes_of.append((sum(x.numel() * x.element_size() for x in kept), 2 * k.numel() * k.element_size()))
     q, k, v = torch.randn(3, 1, HEADS, 1, WIDTH, generator=generator).to(where).unbind()
-    times: list[list[tuple[float, float]]] = [[] for _ in contexts]
-    with torch.no_grad():
-        for _ in range(tokens + 20):
-            for vq, cache, into in zip(states, caches, times, strict=True):
-                begin = time.perf_counter()
-                vq.step(q, k, v)
-                if where.type == "cuda":
-                    torch.cuda.synchronize()
-                middle = time.perf_counter()
-                functional.scaled_dot_product_attention(q, *cache)
-                if where.type == "cuda":
-                    torch.cuda.synchronize()
-                into.append((1e6 * (middle - begin), 1e6 * (time.perf_counter() - middle)))
+
+    def one_more(step: Callable[[Any], Any]) -> Callable[[Any], None]:
+        def run(memory: Any) -> None:
+            with torch.no_grad():
+                step(memory)
+            if where.type == "cuda":
+                torch.cuda.synchronize()
+
+        return run
+
+    ours = one_more(lambda vq: vq.step(q, k, v))
+    theirs = one_more(lambda cache: functional.scaled_dot_product_attention(q, *cache))
+    # First all of ours, then all of theirs: a walk over 100,000 keys leaves a cold cache behind.
+    times = [
+        list(rounds({str(n): partial(run, memory) for n, memory in enumerate(memories)}, tokens).values())
+        for run, memories in ((ours, states), (theirs, caches))
+    ]
     found = []
-    first = None
-    for context, its, (state_bytes, cache_bytes) in zip(contexts, times, bytes_of, strict=True):
-        ours, theirs = zip(*its[20:], strict=True)
-        first = first or ours
-        over = statistics.median(a / b for a, b in zip(ours, first, strict=True))
+    for context, mine, other, (state_bytes, cache_bytes) in zip(contexts, *times, bytes_of, strict=True):
         found.append(
             {
                 "context": context,
-                "vq_state_us": round(statistics.median(ours), 1),
-                "over_the_first": round(over, 3),
-                "all_keys_us": round(statistics.median(theirs), 1),
+                "vq_state_us": round(1000 * statistics.median(mine), 1),
+                "over_the_first": round(harness.Paired(times[0][0], mine).ratio.median, 3),
+                "all_keys_us": round(1000 * statistics.median(other), 1),
                 "vq_state_KiB": round(state_bytes / 1024),
                 "all_keys_KiB": round(cache_bytes / 1024),
             }
@@ -327,7 +332,7 @@ def main(arguments: list[str] | None = None) -> None:
         "ratios": ratios,
         "slopes": slopes(rows),
         "decoding": decoding(CONTEXTS, where),
-        "memory": memory(tuple(T for T in lengths if T >= 4096)),
+        "memory": memory(tuple(T for T in lengths if T >= 1 << 13)),
         "rows": rows,
         "crossover": {way: crossover(ratios, way) for way in MOST},
         "setting": {"heads": HEADS, "width": WIDTH, "codes": CODES, "block_size": BLOCK},

@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import statistics
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -79,6 +80,43 @@ def in_turns(
             run()
             into.append(time.perf_counter() - begin)
     return Paired(*seconds)
+
+
+class Peak:
+    """Bytes of this process in memory, at most, while the block runs, looked at every so many seconds.
+
+    Examples
+    --------
+    >>> with Peak() as peak:
+    ...     _ = bytearray(1 << 20)
+    >>> peak.largest > 0
+    True
+    """
+
+    def __init__(self, every: float = 0.05) -> None:
+        self.every = every
+
+    def __enter__(self) -> Peak:
+        self.largest, self._done = resident(), threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def _watch(self) -> None:
+        while not self._done.wait(self.every):
+            self.largest = max(self.largest, resident())
+
+    def __exit__(self, *error: object) -> None:
+        self._done.set()
+        self._thread.join()
+        self.largest = max(self.largest, resident())
+
+
+def resident() -> int:
+    """Bytes of this process that are in memory now."""
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
 
 
 def circumstances(

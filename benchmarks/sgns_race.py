@@ -92,7 +92,7 @@ def ours(train: list[list[str]], seed: int, passes: int | None, penalty: float) 
 def contend(name: str, seed: int, passes: int | None, penalty: float, path: Path) -> None:
     """One contender in this process: trains, writes its tables and what it cost."""
     train, _ = sentences(seed)
-    before, peak = _resident(), _Peak()
+    before, peak = harness.resident(), harness.Peak()
     with peak:
         table, cost = gensim(train, seed) if name == "gensim" else ours(train, seed, passes, penalty)
     assert table.contexts is not None
@@ -203,32 +203,6 @@ def main(arguments: list[str] | None = None) -> None:
     result = race(options.seeds)
     print(harness.markdown(result["rows"]), f"\n{result['times_sooner']} times sooner", sep="\n")
     print("stored in", harness.store("sgns_race", result).name)
-
-
-class _Peak:
-    """The largest resident memory while the block runs, sampled twenty times a second."""
-
-    def __enter__(self) -> _Peak:
-        import threading
-
-        self.largest, self._done = _resident(), threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-        return self
-
-    def _watch(self) -> None:
-        while not self._done.wait(0.05):
-            self.largest = max(self.largest, _resident())
-
-    def __exit__(self, *error: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-
-def _resident() -> int:
-    import psutil
-
-    return int(psutil.Process().memory_info().rss)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def floats(name: str, value: Any, axes: str) -> Tensor:
         raise TypeError(f"{name} must hold float32, float64 or bfloat16, got {value.dtype}")
     if not computes(value.device, value.dtype):
         raise TypeError(
-            f"{name} holds {value.dtype}, which {value.device} does not compute with; use float32"
+            f"{name} holds {value.dtype}, in which {value.device} does not compute: use float32"
         )
     letters = axes.split()
     if value.ndim != len(letters):

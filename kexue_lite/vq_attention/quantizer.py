@@ -58,8 +58,8 @@ def nearest_codes(k: Tensor, codebook: Tensor) -> Tensor:
     return nearest(floats("k", k, "B H T D"), check_codebook(codebook, k))
 
 
-def nearest(k: Tensor, codebook: Tensor) -> Tensor:
-    """`nearest_codes` without its checks.
+def nearest(k: Tensor, codebook: Tensor, centred: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    """`nearest_codes` without its checks; `centred` is what `centre` makes of the codebook.
 
     |k − c|² is least where k·c' − m·c' − |c'|²/2 is greatest, with c' = c − m, m the mean of the codes: this
     keeps its digits where keys and codes lie together far from 0. Since the c' sum to 0, some (k − m)·c' is
@@ -74,21 +74,32 @@ def nearest(k: Tensor, codebook: Tensor) -> Tensor:
     with torch.no_grad():
         B, H, T, D = k.shape
         S = codebook.shape[1]
-        codebook = codebook.to(torch.promote_types(codebook.dtype, torch.float32))
-        middle = codebook.mean(1, keepdim=True)
-        centred = codebook - middle
-        offset = -(centred * (middle + centred / 2)).sum(-1)[:, None]
-        offset += centred.square().sum(-1).amax(-1)[:, None, None]
-        keys = k.reshape(B * H, T, D).to(centred)
-        centred, offset = (x.expand(B, *x.shape).flatten(0, 1) for x in (centred, offset))
+        table, offset = (x.expand(B, *x.shape).flatten(0, 1) for x in centred or centre(codebook))
+        keys = k.reshape(B * H, T, D).to(table)
         step = max(AT_ONCE.get(k.device.type, AT_ONCE["cuda"]) // (B * H * S), 1)
         codes = torch.empty(B * H, T, dtype=torch.int64, device=k.device)
         scores = keys.new_empty(B * H, min(step, T), S)
         for a in range(0, T, step):
             part = scores[:, : min(step, T - a)]
-            torch.baddbmm(offset, keys[:, a : a + step], centred.mT, out=part)
+            torch.baddbmm(offset, keys[:, a : a + step], table.mT, out=part)
             codes[:, a : a + step] = part.view(WHOLE[scores.dtype]).argmax(-1)
         return codes.view(B, H, T)
+
+
+@torch.no_grad()
+def centre(codebook: Tensor) -> tuple[Tensor, Tensor]:
+    """c' = c − m, ``(H, S, D)``, and what `nearest` adds to k·c', ``(H, 1, S)``, in 32 bits at least.
+
+    Examples
+    --------
+    >>> centre(torch.tensor([[[0.0], [2.0]]]))[0].flatten()
+    tensor([-1.,  1.])
+    """
+    codebook = codebook.to(torch.promote_types(codebook.dtype, torch.float32))
+    middle = codebook.mean(1, keepdim=True)
+    centred = codebook - middle
+    offset = -(centred * (middle + centred / 2)).sum(-1)[:, None]
+    return centred, offset + centred.square().sum(-1).amax(-1)[:, None, None]
 
 
 def look_up(codebook: Tensor, codes: Tensor) -> Tensor:

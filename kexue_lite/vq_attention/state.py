@@ -17,7 +17,7 @@ from kexue_lite.arguments import whole
 from kexue_lite.vq_attention.arguments import check_attention, check_fit, check_window_bias, floats
 from kexue_lite.vq_attention.attention import BLOCK
 from kexue_lite.vq_attention.blocks import wide
-from kexue_lite.vq_attention.quantizer import nearest
+from kexue_lite.vq_attention.quantizer import centre, nearest
 
 
 class VQState:
@@ -71,6 +71,7 @@ class VQState:
         self.window_bias = None if bias is None else bias.detach()
         B, E = whole("batch", batch), whole("width", width)
         self.position = 0
+        self._centred = centre(self.codebook)
         self.codes = torch.zeros(B, H, 2 * L, dtype=torch.int64, device=codebook.device)
         self.values = codebook.new_zeros(B, H, 2 * L, E)
         self.counts = codebook.new_zeros(B, H, S, dtype=wide(codebook))
@@ -85,7 +86,7 @@ class VQState:
         place = i % (2 * L)
 
         kind = self.sums.dtype
-        by_code = (q.to(kind) @ self.codebook.mT.to(kind) / math.sqrt(q.shape[-1])).squeeze(2)  # (B, H, S)
+        by_code = (q.to(kind) / math.sqrt(q.shape[-1]) @ self.codebook.mT.to(kind)).squeeze(2)  # (B, H, S)
         near = by_code.gather(2, self.codes)
         distance = (place - torch.arange(2 * L, device=q.device)) % (2 * L)
         if self.window_bias is not None:
@@ -93,9 +94,11 @@ class VQState:
         # Seen are this block up to here and the L tokens before it; and none before the first.
         near = near.masked_fill(distance > min(i, i % L + L), -math.inf)
         weights = torch.cat([near, by_code + self.counts.log()], -1).softmax(-1)
-        mean = self.sums / self.counts.clamp(min=1)[..., None]
         near_weights, far_weights = weights.split([2 * L, self.counts.shape[-1]], -1)
-        return (near_weights[:, :, None] @ self.values.to(kind) + far_weights[:, :, None] @ mean).to(q)
+        far_weights = far_weights / self.counts.clamp(
+            min=1
+        )  # of the mean of the values, that is, of their sum
+        return (near_weights[:, :, None] @ self.values.to(kind) + far_weights[:, :, None] @ self.sums).to(q)
 
     @torch.no_grad()
     def extend(self, k: Tensor, v: Tensor) -> None:
@@ -113,7 +116,7 @@ class VQState:
         place = i % (2 * L)
         if i % L == 0 and i >= 2 * L:
             self._fold(slice(place, place + L))
-        self.codes[:, :, place : place + new] = nearest(k, self.codebook)
+        self.codes[:, :, place : place + new] = nearest(k, self.codebook, self._centred)
         self.values[:, :, place : place + new] = v
         self.position += new
 

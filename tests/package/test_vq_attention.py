@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from kexue_lite.vq_attention import (
     VectorQuantizer,
     VQState,
+    arguments,
     attention,
     blocks,
     nearest_codes,
@@ -112,6 +114,89 @@ def test_the_size_of_a_chunk_changes_nothing(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(blocks, "AT_ONCE", numbers)
         monkeypatch.setitem(quantizer.AT_ONCE, "cpu", numbers)
         assert torch.allclose(vq_attention(*given, block_size=4), whole, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize(("T", "L", "S"), [(1, 8, 4), (50, 8, 16), (700, 16, 40)])
+@pytest.mark.parametrize("biased", [False, True])
+def test_16_bits_lose_no_more_than_the_twin_loses_in_them(T: int, L: int, S: int, biased: bool) -> None:
+    """Both beside the twin in float64, forward and back: sums and counts are kept in 32 bits."""
+    *given, codebook = (x.bfloat16().double() for x in inputs(T=T, D=16, E=16, S=S))
+    bias = normal(3, 2 * L, seed=3).bfloat16().double() if biased else None
+    found = []
+    for form, kind in (
+        (quadratic_vq_attention, torch.float64),
+        (quadratic_vq_attention, torch.bfloat16),
+        (vq_attention, torch.bfloat16),
+    ):
+        leaves = [x.to(kind).requires_grad_() for x in given]
+        its_bias = None if bias is None else bias.to(kind)
+        out = form(*leaves, codebook.to(kind), block_size=L, window_bias=its_bias)
+        assert out.dtype == kind
+        found.append([out, *torch.autograd.grad(out, leaves, normal(*out.shape, seed=4).to(kind))])
+    for exact, twin, fast in zip(*found, strict=True):
+        size = exact.abs().max().clamp(min=1)
+        lost, may = ((x - exact).abs().max() / size for x in (fast.double(), twin.double()))
+        assert lost <= 2 * may + 2**-8
+
+
+def test_a_codebook_may_keep_its_32_bits_beside_keys_of_16() -> None:
+    q, k, v, codebook = inputs(T=40, dtype=torch.bfloat16)
+    fine = codebook.float() + 0.001 * normal(*codebook.shape, seed=7).float()
+    assert torch.equal(nearest_codes(k, fine), nearest_codes(k.float(), fine))
+    for form in (vq_attention, quadratic_vq_attention):
+        assert form(q, k, v, fine, block_size=4).dtype == torch.bfloat16
+    with pytest.raises(TypeError, match="codebook must be of the type"):
+        vq_attention(q, k, v, fine.double())
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_a_state_in_16_bits_still_counts(biased: bool) -> None:
+    """2,000 tokens of one code: in 16 bits a count would stop at 256."""
+    q, k, v = (x[:, :, :1].expand(-1, -1, 2000, -1) for x in inputs(B=1, H=1, T=2, dtype=torch.bfloat16)[:3])
+    state = VQState(k[0, :, :1].contiguous(), 1, 4, block_size=4)
+    state.extend(k, v)
+    assert state.counts.sum() == 2000 - 8
+    step = state.step(q[:, :, :1], k[:, :, :1], v[:, :, :1])
+    assert torch.allclose(step, v[:, :, :1], rtol=2**-7)
+
+
+def test_16_bits_on_a_device_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arguments, "computes", lambda device, kind: kind is not torch.bfloat16)
+    with pytest.raises(TypeError, match=r"^q holds torch\.bfloat16, in which cpu does not compute: use"):
+        vq_attention(*inputs(dtype=torch.bfloat16))
+
+
+class Written(TorchDispatchMode):
+    """How many numbers each operation writes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        for x in found if isinstance(found, tuple) else (found,):
+            if isinstance(x, Tensor) and not x._is_view():
+                self.sizes.append(x.numel())
+        return found
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_what_is_written_grows_as_T_forward_and_back(causal: bool) -> None:
+    """Four times the tokens, four times the numbers; and never a tensor of T² of them, as the twin needs."""
+    totals, largest = [], []
+    for T in (1024, 4096):
+        *given, codebook = inputs(B=1, H=1, T=T, S=16, dtype=torch.float32)
+        leaves = [x.requires_grad_() for x in given]
+        with Written() as written:
+            out = vq_attention(*leaves, codebook, causal=causal, block_size=16)
+            torch.autograd.grad(out, leaves, out, allow_unused=True)
+        totals.append(sum(written.sizes)), largest.append(max(written.sizes))
+    assert totals[1] <= 4.5 * totals[0]
+    assert largest[1] < 4096**2 / 8
+    with Written() as written, torch.no_grad():
+        quadratic_vq_attention(*given, codebook, causal=causal, block_size=16)
+    assert max(written.sizes) == 4096**2
 
 
 @pytest.mark.parametrize("causal", [True, False])
@@ -313,8 +398,16 @@ def test_a_state_refuses_what_does_not_fit() -> None:
         ({"q": torch.zeros(2, 3, 0, 4)}, ValueError, "q must not be empty"),
         ({"v": torch.full((2, 3, 20, 4), NAN)}, ValueError, "v must be finite"),
         ({"k": torch.full((2, 3, 20, 4), math.inf)}, ValueError, "k must be finite"),
-        ({"q": torch.zeros(2, 3, 20, 4, dtype=torch.int64)}, TypeError, "q must hold float32 or float64"),
-        ({"q": torch.zeros(2, 3, 20, 4, dtype=torch.float16)}, TypeError, "q must hold float32 or float64"),
+        (
+            {"q": torch.zeros(2, 3, 20, 4, dtype=torch.int64)},
+            TypeError,
+            "q must hold float32, float64 or bfloat16, got",
+        ),
+        (
+            {"q": torch.zeros(2, 3, 20, 4, dtype=torch.float16)},
+            TypeError,
+            "q must hold float32, float64 or bfloat16, got",
+        ),
         ({"k": normal(2, 3, 20, 4).float()}, TypeError, "k must be of the type and on the device of q"),
         ({"v": normal(2, 3, 20, 4).float()}, TypeError, "v must be of the type and on the device of q"),
         ({"codebook": normal(2, 6, 4)}, ValueError, "codebook must have the axes"),
