@@ -128,8 +128,10 @@ def runner(
     return run
 
 
-def rounds(runs: dict[str, Callable[[], None]], repeat: int) -> dict[str, list[float]]:
-    """Milliseconds of each, all in turns, `repeat` times after one run each that is not counted.
+def rounds(runs: dict[str, Callable[[], None]], repeat: int, *, together: int = 1) -> dict[str, list[float]]:
+    """Milliseconds of one run of each, in turns, `repeat` times, so many runs between two looks at the clock.
+
+    One run of each before that is not counted.
 
     Examples
     --------
@@ -142,8 +144,9 @@ def rounds(runs: dict[str, Callable[[], None]], repeat: int) -> dict[str, list[f
     for _ in range(repeat):
         for name, run in runs.items():
             begin = time.perf_counter()
-            run()
-            found[name].append(1000 * (time.perf_counter() - begin))
+            for _ in range(together):
+                run()
+            found[name].append(1000 * (time.perf_counter() - begin) / together)
     return found
 
 
@@ -172,8 +175,8 @@ def race(
                 for name, attend in attends.items()
                 if attend and most[name] >= T
             }
-            # Short runs are repeated more often: they are disturbed more.
-            times = rounds(runs, max(min(repeat * (1 << 16) // T, 41), 3))
+            # Short runs are repeated more often, and some at a time: they are disturbed more.
+            times = rounds(runs, max(min(repeat * (1 << 14) // T, 21), 3), together=max((1 << 13) // T, 1))
             for name, values in times.items():
                 spread = harness.Spread.of(values)
                 numbers = {"ms": spread.median, "low": spread.low, "high": spread.high}

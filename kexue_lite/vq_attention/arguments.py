@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -38,16 +39,14 @@ def floats(name: str, value: Any, axes: str) -> Tensor:
     if value.dtype not in TYPES:
         raise TypeError(f"{name} must hold float32, float64 or bfloat16, got {value.dtype}")
     if not computes(value.device, value.dtype):
-        raise TypeError(
-            f"{name} holds {value.dtype}, in which {value.device} does not compute: use float32"
-        )
+        raise TypeError(f"{name} holds {value.dtype}, in which {value.device} does not compute: use float32")
     letters = axes.split()
     if value.ndim != len(letters):
         raise ValueError(f"{name} must have the axes ({', '.join(letters)}), got shape {tuple(value.shape)}")
     if not value.numel():
         raise ValueError(f"{name} must not be empty, got shape {tuple(value.shape)}")
     # One NaN or infinity makes the sum one; only a sum that overflows has to be looked at number by number.
-    if not value.detach().sum().isfinite() and not value.detach().isfinite().all():
+    if not math.isfinite(value.detach().sum()) and not value.detach().isfinite().all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")
     return value
 

@@ -194,7 +194,7 @@ class Past:
         self.done, self.counts, self.sums = state[0], state[1].clone(), state[2].clone()
 
     def fold(self, end: int) -> tuple[int, Tensor, Tensor]:
-        """Take in the tokens before `end`: what was `done`, counts ``(R, S)`` and sums ``(R, S, W)`` then."""
+        """Take in the tokens before `end`: what is `done`, counts ``(R, S)`` and sums ``(R, S, W)`` then."""
         if end > self.done:
             places, v = self.codes[:, self.done : end].flatten(), self.v[:, self.done : end]
             self.counts += torch.bincount(places, minlength=self.counts.numel()).view_as(self.counts)
@@ -208,31 +208,29 @@ class Past:
         It moves on to what its last block sees. The mean values hold until the next call, which puts its own
         in the same place: fresh memory costs more than the sums.
         """
-        self.fold(chunk.past)
         R, S, W = self.sums.shape
-        m, N = chunk.m, (chunk.b - chunk.a) // chunk.m
-        codes, v = (x[:, self.done : self.done + (N - 1) * m] for x in (self.codes, self.v))
-        counts = self.counts[:, None].repeat(1, N, 1)
-        if N > 1:
-            blocks = R * S * torch.arange(N - 1, device=v.device)[:, None]
-            places = (codes.unflatten(1, (N - 1, m)) + blocks).flatten()
-            added = torch.bincount(places, minlength=(N - 1) * R * S).view(N - 1, R, S).cumsum(0)
-            counts[:, 1:] += added.transpose(0, 1)
-        bias, counts = counts.log(), counts.clamp(min=1)
-        if len(self.buffer) < R * N * S * W:
-            self.buffer = self.sums.new_empty(R * N * S * W)
-        sums = self.buffer[: R * N * S * W].view(N, R, S, W)
+        N = (chunk.b - chunk.a) // chunk.m
+        end = chunk.past + (N - 1) * chunk.m
+        v = self.v[:, self.done : end].reshape(-1, W)
+        tokens = torch.arange(self.done - chunk.past, end - chunk.past, device=v.device)
+        first_block = (tokens // chunk.m + 1).clamp_(min=0)  # the first that sees a token far away
+        places = (self.codes[:, self.done : end] + R * S * first_block).flatten()
+        counts = torch.bincount(places, minlength=N * R * S).view(N, R, S).cumsum(0).to(self.counts)
+        counts += self.counts
+        if len(self.buffer) < N * R * S * W:
+            self.buffer = self.sums.new_empty(N * R * S * W)
+        sums = self.buffer[: N * R * S * W].view(N, R, S, W)
         sums[0] = self.sums
-        if N > 1:
-            sums[1:] = 0
-            sums.view(-1, W).index_add_(0, places + R * S, v.reshape(-1, W).to(sums))
-            for n in range(1, N):
-                sums[n] += sums[n - 1]
-            self.sums.copy_(sums[-1])
-        values = sums.transpose(0, 1).div_(counts[..., None]).to(v)
-        self.done += (N - 1) * m
-        self.counts = torch.where(bias[:, -1].isfinite(), counts[:, -1], 0)
-        return values, bias[:, :, None].expand(-1, -1, m, -1), counts
+        sums[1:] = 0
+        sums.view(-1, W).index_add_(0, places, v.to(sums))
+        for n in range(1, N):
+            sums[n] += sums[n - 1]
+        self.done = end
+        self.counts.copy_(counts[-1])
+        self.sums.copy_(sums[-1])
+        bias = counts.log()[:, :, None].transpose(0, 1).expand(-1, -1, chunk.m, -1)
+        values = sums.div_(counts.clamp_(min=1)[..., None]).to(self.v)
+        return values.transpose(0, 1), bias, counts.transpose(0, 1)
 
 
 def wide(x: Tensor) -> torch.dtype:
@@ -249,7 +247,7 @@ def _plan(rows: Tensor, codes: Tensor, L: int, *, biased: bool, windowed: bool) 
         # A block costs half its length key by key and S codes, and its running sums cost S rows; a short text
         # is done sooner in one call than in several.
         size = min(max(1 << max(S // 2, 1).bit_length() - 1, 64), 512)
-        first, before = codes.shape[1] if codes.shape[1] <= 4 * S else size + S // 2, 0
+        first, before = codes.shape[1] if codes.shape[1] <= 3 * S else size + S // 2, 0
     return chunks(codes.shape[1], size, first, before, max(AT_ONCE // (R * W * max(S, before + size)), 1))
 
 

@@ -81,7 +81,7 @@ def nearest(k: Tensor, codebook: Tensor, centred: tuple[Tensor, Tensor] | None =
         scores = keys.new_empty(B * H, min(step, T), S)
         for a in range(0, T, step):
             part = scores[:, : min(step, T - a)]
-            torch.baddbmm(offset, keys[:, a : a + step], table.mT, out=part)
+            torch.bmm(keys[:, a : a + step], table.mT, out=part).add_(offset)
             codes[:, a : a + step] = part.view(WHOLE[scores.dtype]).argmax(-1)
         return codes.view(B, H, T)
 
@@ -98,8 +98,8 @@ def centre(codebook: Tensor) -> tuple[Tensor, Tensor]:
     codebook = codebook.to(torch.promote_types(codebook.dtype, torch.float32))
     middle = codebook.mean(1, keepdim=True)
     centred = codebook - middle
-    offset = -(centred * (middle + centred / 2)).sum(-1)[:, None]
-    return centred, offset + centred.square().sum(-1).amax(-1)[:, None, None]
+    squares = centred.square().sum(-1)[:, None]
+    return centred, squares.amax(-1, keepdim=True) - squares / 2 - middle @ centred.mT
 
 
 def look_up(codebook: Tensor, codes: Tensor) -> Tensor:
