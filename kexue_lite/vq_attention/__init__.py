@@ -12,6 +12,8 @@ and ΔᵀV is a sum that runs: T tokens cost T·S instead of T².
 `nearest_codes`            Δ, as the number of the nearest code of each key
 `VectorQuantizer`          C as a moving average of the keys, with k-means as its start
 `VQState`                  token by token, with a state of fixed size
+`RecallTask`               planted pairs, asked for at the end of a stream: a task that needs a long memory
+`train_recall`             a `RecallModel` for it, from random weights; `recall_score` asks it
 =========================  ===============================================================================
 
 The source is Su Jianlin, article 9844 of kexue.fm (2023), on Transformer-VQ (Lingle, arXiv:2309.16354).
@@ -19,14 +21,33 @@ The source is Su Jianlin, article 9844 of kexue.fm (2023), on Transformer-VQ (Li
 
 from .attention import quadratic_vq_attention, vq_attention
 from .quantizer import COMMITMENT, Quantized, VectorQuantizer, nearest_codes
+from .recall import RecallTask, Stream
+from .recall_model import (
+    RecallModel,
+    RecallRecipe,
+    RecallScore,
+    TrainedRecall,
+    memory_bytes,
+    recall_score,
+    train_recall,
+)
 from .state import VQState
 
 __all__ = [
     "COMMITMENT",
     "Quantized",
+    "RecallModel",
+    "RecallRecipe",
+    "RecallScore",
+    "RecallTask",
+    "Stream",
+    "TrainedRecall",
     "VQState",
     "VectorQuantizer",
+    "memory_bytes",
     "nearest_codes",
     "quadratic_vq_attention",
+    "recall_score",
+    "train_recall",
     "vq_attention",
 ]
