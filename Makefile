@@ -41,17 +41,20 @@ lint: $(INSTALLED)
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy --no-error-summary
 
-seeds: $(INSTALLED) ## the stored experiments of the chapters again, three seeds or more each (about an hour)
+seeds: $(INSTALLED) ## the stored experiments of the chapters again, three seeds or more each (about two hours)
 	$(BIN)/python -m benchmarks.digits_judge --seeds 0 1 2 3 4
 	$(BIN)/python -m benchmarks.sentiment --seeds 0 1 2
 	$(BIN)/python -m benchmarks.sgns_race --seeds 0 1 2
 	$(BIN)/python -m benchmarks.yardsticks --seeds 0 1 2
 	$(BIN)/python -m benchmarks.ogan_digits --seeds 0 1 2 3 4
 	$(BIN)/python -m benchmarks.ddpm_digits --seeds 0 1 2
+	$(BIN)/python -m benchmarks.language_models --seeds 0 1 2
+	$(BIN)/python -m benchmarks.recall --seeds 0 1 2
 
-full: $(INSTALLED) ## chapters 6 and 7 on MNIST, for a GPU: downloads once (not run by the tests)
+full: $(INSTALLED) ## chapters 6 and 7 on MNIST, 8 on Shakespeare, for a GPU: downloads once (not run by the tests)
 	$(BIN)/python -m benchmarks.ogan_mnist --seeds 0 1 2
 	$(BIN)/python -m benchmarks.ddpm_mnist
+	$(BIN)/python -m benchmarks.shakespeare --seeds 0 1 2
 
 judge: $(INSTALLED) ## train the judge of digits anew (chapters 3, 6 and 7) and store its weights
 	$(BIN)/python -m benchmarks.digits_judge --judge

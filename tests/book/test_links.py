@@ -13,10 +13,20 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 from the_book import ROOT, Built
 
-from kexue_lite import claims, classifiers, ddpm, embeddings, extrema, gradients, networks, ogan
+from kexue_lite import (
+    claims,
+    classifiers,
+    ddpm,
+    embeddings,
+    extrema,
+    gradients,
+    networks,
+    ogan,
+    vq_attention,
+)
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-ROOMS = (extrema, classifiers, networks, embeddings, gradients, ogan, ddpm)
+ROOMS = (extrema, classifiers, networks, embeddings, gradients, ogan, ddpm, vq_attention)
 
 
 @cache

@@ -35,6 +35,7 @@ def test_there_are_chapters() -> None:
         "05_gradients",
         "06_ogan",
         "07_ddpm",
+        "08_vq_attention",
     ]
 
 

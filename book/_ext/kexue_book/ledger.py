@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -171,7 +172,7 @@ def _map(at: FillOverviews, found: list[Chapter], words: dict[str, str]) -> str:
     rows = "".join(
         f'<a href="{at.link(chapter.docname)}"><circle cx="102" cy="{row[chapter.number]}" r="11"/>'
         f'<text x="102" y="{row[chapter.number] + 4}" class="kexue-map-number">{chapter.number}</text>'
-        f'<text x="124" y="{row[chapter.number] + 5}">{html.escape(chapter.title)}</text></a>'
+        f"{_in_lines(chapter.title, row[chapter.number] + 5)}</a>"
         for chapter in found
     )
     alt = "Map of the chapters: " + "; ".join(re.sub("<.*?>", "", item) for item in items)
@@ -181,6 +182,15 @@ def _map(at: FillOverviews, found: list[Chapter], words: dict[str, str]) -> str:
         '<defs><marker id="map-arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
         f'orient="auto"><path d="M 0 0 L 8 4 L 0 8 z"/></marker></defs>{"".join(arcs)}{rows}</svg>'
         f"<ul>{''.join(items)}</ul>"
+    )
+
+
+def _in_lines(title: str, y: int) -> str:
+    """A title of the map, in two lines if it would not fit into one."""
+    lines = textwrap.wrap(title, 52)
+    first = y - 10 * (len(lines) - 1)
+    return "".join(
+        f'<text x="124" y="{first + 20 * n}">{html.escape(line)}</text>' for n, line in enumerate(lines)
     )
 
 

@@ -13,7 +13,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 import kexue_lite.data.registry as registry
-from kexue_lite.claims import format_value
+from kexue_lite.claims import format_value, marked_up
 
 LONGEST = 4000  # characters: pictures and points that a chapter draws stay in their file
 
@@ -59,7 +59,11 @@ class BenchmarkTables(SphinxDirective):
         for path in results:
             self.env.note_dependency(str(path))
         made = "".join(_result(path) for path in results) or "<p>No result is stored yet.</p>"
-        return [nodes.raw("", made, format="html")]
+        links = "".join(
+            f'<li><a href="#{nodes.make_id(path.stem)}">{marked_up(_title(path))}</a></li>'
+            for path in results
+        )
+        return [nodes.raw("", f"<ul>{links}</ul>{made}" if results else made, format="html")]
 
 
 def _outdated(app: Sphinx, env: Any, added: set[str], changed: set[str], removed: set[str]) -> list[str]:
@@ -72,10 +76,9 @@ def _outdated(app: Sphinx, env: Any, added: set[str], changed: set[str], removed
 def _result(path: Path) -> str:
     """A stored result: what is said in words, then each list of rows as a table, then the circumstances."""
     stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    title = stored.get("title") or path.stem.replace("_", " ")
-    parts = [f'<section id="{nodes.make_id(path.stem)}"><h2>{html.escape(str(title))}</h2>']
+    parts = [f'<section id="{nodes.make_id(path.stem)}"><h2>{marked_up(_title(path))}</h2>']
     parts += [
-        f"<p>{html.escape(str(stored[key]))}</p>" for key in ("question", "text", "about") if key in stored
+        f"<p>{marked_up(str(stored[key]))}</p>" for key in ("question", "text", "about") if key in stored
     ]
     circumstances = []
     for key, value in stored.items():
@@ -87,6 +90,10 @@ def _result(path: Path) -> str:
             circumstances.append(f"<b>{html.escape(key.replace('_', ' '))}</b>: {said}")
     parts.append(f'<p class="kexue-circumstances">{" · ".join(circumstances)}</p></section>')
     return "".join(parts)
+
+
+def _title(path: Path) -> str:
+    return str(json.loads(path.read_text(encoding="utf-8")).get("title") or path.stem.replace("_", " "))
 
 
 def _cell(value: Any) -> str:
