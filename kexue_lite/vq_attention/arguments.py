@@ -76,17 +76,28 @@ def check_fit(codebook: Tensor, k: Tensor) -> None:
 
 def check_attention(q: Any, k: Any, v: Any) -> None:
     """Raise unless q and k are ``(B, H, T, D)`` and v is ``(B, H, T, E)``, of one type, on one device."""
-    floats("q", q, "B H T D"), floats("k", k, "B H T D"), floats("v", v, "B H T E")
+    floats("q", q, "B H T D"), floats("k", k, "B H T D")
     if k.shape != q.shape:
         raise ValueError(f"k must have the shape of q, {tuple(q.shape)}, got {tuple(k.shape)}")
-    if v.shape[:3] != q.shape[:3]:
-        raise ValueError(f"v must have B, H, T of q, {tuple(q.shape[:3])}, got shape {tuple(v.shape)}")
     same_kind("k", k, "q", q)
-    same_kind("v", v, "q", q)
+    check_values(v, "q", q)
 
 
-def check_window_bias(bias: Any, heads: int, block_size: int, like: Tensor) -> Tensor | None:
-    """``(H, 2L)`` or ``(1, 2L)``, by the distance i − j = 0, ..., 2L − 1; None stays None."""
+def check_values(v: Any, name: str, other: Tensor) -> None:
+    """Raise unless v is ``(B, H, T, E)`` with B, H, T, type and device of the other."""
+    floats("v", v, "B H T E")
+    if v.shape[:3] != other.shape[:3]:
+        raise ValueError(
+            f"v must have B, H, T of {name}, {tuple(other.shape[:3])}, got shape {tuple(v.shape)}"
+        )
+    same_kind("v", v, name, other)
+
+
+def check_window_bias(bias: Any, heads: int, block_size: int, name: str, like: Tensor) -> Tensor | None:
+    """``(H, 2L)`` or ``(1, 2L)``, by the distance i − j = 0, ..., 2L − 1; None stays None.
+
+    Its type and device are those of `like`, the argument `name`.
+    """
     if bias is None:
         return None
     if isinstance(bias, Tensor) and bias.ndim == 1:
@@ -97,7 +108,7 @@ def check_window_bias(bias: Any, heads: int, block_size: int, like: Tensor) -> T
             f"window_bias must have a number for each distance 0, ..., 2·block_size − 1: shape "
             f"({2 * block_size},) or ({heads}, {2 * block_size}), got {tuple(bias.shape)}"
         )
-    same_kind("window_bias", bias, "q", like)
+    same_kind("window_bias", bias, name, like)
     return bias
 
 

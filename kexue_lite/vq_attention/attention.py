@@ -10,7 +10,9 @@ Time is cut into blocks of L tokens. A query in block n sees
       Σ_j Δ_js exp(q·c_s/√D) v_j = exp(q·c_s/√D + log n_s) · (1/n_s) Σ_j Δ_js v_j.
 
 That is softmax attention over 2L + S keys, with one joint maximum, and torch has a fast kernel for it. The
-bias log n_s needs no matrix of its own: it is one more column of the keys, √D log n_s, where queries have 1.
+bias log n_s needs no matrix of its own: it is one more column of the keys, √D log n_s, where queries have 1
+(and a second one for what its rounding loses in 16 bits). On a CPU near and far part are two calls of that
+kernel instead, `blocks`; without `causal` every key is far.
 
 **Gradients.** Quantising has none, so near keys get that of their code (straight-through). The far part gives
 gradient to queries and values, never to keys; the codebook gets none at all, it is a moving average.
@@ -27,12 +29,12 @@ from torch.nn import functional
 
 from kexue_lite.arguments import whole
 from kexue_lite.vq_attention.arguments import check_attention, check_codebook, check_window_bias
-from kexue_lite.vq_attention.blocks import Blocks, wide
+from kexue_lite.vq_attention.blocks import Blocks, available, side_by_side, wide
 from kexue_lite.vq_attention.quantizer import look_up, nearest
 
 BLOCK = 128
-FUSED = ("cpu",)  # devices on which near and far part are two calls of the kernel; elsewhere one call
-NEVER = -1e30  # a bias that leaves nothing of a weight, and is still a number: 0 · NEVER is 0
+FUSED = ("cpu",) if available() else ()  # where near and far part are two calls of the kernel; elsewhere one
+NEVER = -1e36  # a bias that leaves nothing of a weight, and is still a number: 0 · NEVER is 0
 AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 26}  # numbers in the keys of the blocks that one call takes
 
 
@@ -48,7 +50,7 @@ def quadratic_vq_attention(
 ) -> Tensor:
     """The readable twin of `vq_attention`: the same result and gradients, from all T × T scores.
 
-    Parameters, returned value and errors are those of `vq_attention`.
+    Parameters, returned value, errors and source are those of `vq_attention`, but it has a second derivative.
 
     Examples
     --------
@@ -88,11 +90,11 @@ def vq_attention(
     Parameters
     ----------
     q, k
-        ``(B, H, T, D)``, float32 or float64. The keys are quantised inside.
+        ``(B, H, T, D)``, float32, float64 or bfloat16. The keys are quantised inside.
     v
-        ``(B, H, T, E)``.
+        ``(B, H, T, E)``, of the same type.
     codebook
-        ``(H, S, D)``, C of each head.
+        ``(H, S, D)``, C of each head, of the same type; beside bfloat16 it may be float32.
     causal
         Whether a query sees only keys that are not later. Otherwise it sees all of them, by their codes.
     block_size
@@ -109,8 +111,10 @@ def vq_attention(
     Raises
     ------
     TypeError, ValueError
-        For tensors that are empty, hold NaN or infinity, or do not fit each other; for a `block_size` below
-        1; for a `window_bias` without `causal`, which has no window.
+        For tensors that are empty, hold NaN or infinity, or do not fit each other, or their device; for a
+        `block_size` below 1; for a `window_bias` without `causal`, which has no window.
+    RuntimeError
+        For a second derivative, which the kernels do not have; the twin has it.
 
     References
     ----------
@@ -126,7 +130,8 @@ def vq_attention(
     """
     codebook, bias = _checked(q, k, v, codebook, causal, block_size, window_bias)
     B, H, T, D = q.shape
-    E, S, L = v.shape[-1], codebook.shape[1], block_size
+    E, S, L = v.shape[-1], codebook.shape[1], min(block_size, T)  # a longer block has no more in it
+    bias = None if bias is None else bias[:, : 2 * L]
     codes, codebook = nearest(k, codebook), codebook.to(k)
     if causal and q.device.type in FUSED:
         return _in_two_calls(q, k, v, codebook, codes, bias, L)
@@ -172,12 +177,15 @@ def vq_attention(
 def _in_two_calls(
     q: Tensor, k: Tensor, v: Tensor, codebook: Tensor, codes: Tensor, bias: Tensor | None, L: int
 ) -> Tensor:
-    """`Blocks` on tensors that are brought into its shape: heads in one axis, keys as wide as values."""
+    """`Blocks` on tensors that are brought into its shape: heads in one axis, keys as wide as values.
+
+    The kernel takes it for granted that the numbers of a row lie side by side.
+    """
     (B, H, T, D), E = q.shape, v.shape[-1]
 
     def joined(x: Tensor) -> Tensor:
         x = x.reshape(B * H, *x.shape[2:])
-        return functional.pad(x, (0, max(D, E) - x.shape[-1])) if D != E else x
+        return side_by_side(functional.pad(x, (0, max(D, E) - x.shape[-1])) if D != E else x)
 
     rows = joined(codebook.expand(B, *codebook.shape))
     mask = None if bias is None else _window(bias, L, 0, B, q)[:, 0]
@@ -223,7 +231,8 @@ def _window(bias: Tensor | None, L: int, S: int, B: int, like: Tensor) -> Tensor
     if bias is None:
         mask = like.new_zeros(1, L, 2 * L)
     else:
-        mask = bias[:, distance.clamp(min=0)]
+        most = -1e-3 * NEVER  # beyond it nothing changes but which of the two weighs more, it or NEVER
+        mask = (bias + (bias.clamp(-most, most) - bias).detach())[:, distance.clamp(min=0)]
         if len(bias) > 1:
             mask = mask.repeat(B, 1, 1)
     mask = mask.masked_fill(distance < 0, -math.inf)
@@ -240,4 +249,4 @@ def _checked(
         raise TypeError(f"causal must be True or False, got {causal!r}")
     if window_bias is not None and not causal:
         raise ValueError("window_bias must be None if causal is False: there is no window then")
-    return codebook, check_window_bias(window_bias, q.shape[1], block_size, q)
+    return codebook, check_window_bias(window_bias, q.shape[1], block_size, "q", q)

@@ -26,6 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+KERNEL = "_scaled_dot_product_flash_attention_for_cpu"  # of torch, which does not promise it
 AT_ONCE = 1 << 20  # numbers in the running sums of the blocks that one call takes
 
 
@@ -99,10 +100,14 @@ class Blocks(torch.autograd.Function):
         return out
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, pull: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "vq_attention has no second derivative: create_graph must be False, or take "
+                "quadratic_vq_attention, which has one"
+            )
         q, v, rows, codes, mask, out, lse = ctx.saved_tensors
-        scale = ctx.scale
+        scale, pull = ctx.scale, side_by_side(pull)  # of a sum it is one number, seen everywhere
         biased = mask is not None
         plan = _plan(rows, codes, ctx.L, biased=biased, windowed=biased or ctx.needs_input_grad[1])
         of_q, of_k, of_v = torch.empty_like(q), torch.zeros_like(v), torch.zeros_like(v)
@@ -233,6 +238,16 @@ class Past:
         return values.transpose(0, 1), bias, counts.transpose(0, 1)
 
 
+def available() -> bool:
+    """Whether this torch has the kernel and its way back."""
+    return all(hasattr(torch.ops.aten, name) for name in (KERNEL, KERNEL + "_backward"))
+
+
+def side_by_side(x: Tensor) -> Tensor:
+    """The tensor itself if the numbers of a row lie side by side, as the kernel has it without a look."""
+    return x if x.stride(-1) == 1 else x.contiguous()
+
+
 def wide(x: Tensor) -> torch.dtype:
     """In which type sums of x are kept: 16 bits would lose small ones."""
     return torch.promote_types(x.dtype, torch.float32)
@@ -280,7 +295,7 @@ def _forth(
     q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, scale: float
 ) -> tuple[Tensor, Tensor]:
     """Output and log-sum-exp; without a mask causal."""
-    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    kernel = getattr(torch.ops.aten, KERNEL)
     mask = None if mask is None else mask.expand(*q.shape[:2], -1, -1)
     found: tuple[Tensor, Tensor] = kernel(
         q, keys, values, is_causal=mask is None, attn_mask=mask, scale=scale
@@ -293,7 +308,7 @@ def _back(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Of q, keys, values; `its` are q, what pulls, output and log-sum-exp of the *joint* softmax."""
     q, pull, out, lse = its
-    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+    kernel = getattr(torch.ops.aten, KERNEL + "_backward")
     mask = None if mask is None else mask.expand(*q.shape[:2], -1, -1)
     found: tuple[Tensor, Tensor, Tensor] = kernel(
         pull, q, keys, values, out, lse, 0.0, causal, attn_mask=mask, scale=scale

@@ -149,7 +149,12 @@ class VectorQuantizer(nn.Module):
     Raises
     ------
     TypeError, ValueError
-        For numbers out of range; in a call, for keys that do not fit.
+        For numbers out of range; in a call, for keys that do not fit, and for a codebook of 16 bits that is
+        to move. Keys may have 16 bits beside a codebook of 32.
+
+    References
+    ----------
+    Article 9844; arXiv:2309.16354.
 
     Examples
     --------
@@ -186,6 +191,9 @@ class VectorQuantizer(nn.Module):
     def start(self, k: Tensor, *, iterations: int = 10) -> None:
         """Codes by k-means (k-means++, then Lloyd) on keys ``(B, H, T, D)``, as from a trained model.
 
+        The moving average goes on as if every batch before had been these keys: more of them than a batch
+        has are outweighed later.
+
         Raises
         ------
         ValueError
@@ -193,7 +201,7 @@ class VectorQuantizer(nn.Module):
         """
         k = self._checked(k)
         H, S, D = self.codebook.shape
-        keys = k.transpose(0, 1).reshape(H, -1, D).cpu().numpy()
+        keys = k.transpose(0, 1).reshape(H, -1, D).to(self.codebook).cpu().numpy()
         if keys.shape[1] < S:
             raise ValueError(
                 f"k must hold at least as many keys as there are codes, {S}, got {keys.shape[1]}"
@@ -218,7 +226,7 @@ class VectorQuantizer(nn.Module):
         commitment = (k - rows).square().sum(-1).mean()
         if self.training:
             self._move(k.detach(), codes)
-        return Quantized(rows + (k - k.detach()), codes, commitment)
+        return Quantized(rows.to(k) + (k - k.detach()), codes, commitment)
 
     @torch.no_grad()
     def _move(self, k: Tensor, codes: Tensor) -> None:
@@ -234,9 +242,8 @@ class VectorQuantizer(nn.Module):
             drawn = torch.randint(keys.shape[1], (H, S, 1), generator=generator).to(k.device)
             fresh = self.counts.mean(-1, keepdim=True).expand(H, S)  # as many keys as a code has on average
             self.counts = torch.where(alive, self.counts, fresh)
-            self.sums = torch.where(
-                alive[..., None], self.sums, fresh[..., None] * keys.gather(1, drawn.expand(-1, -1, D))
-            )
+            new = fresh[..., None] * keys.gather(1, drawn.expand(-1, -1, D))
+            self.sums = torch.where(alive[..., None], self.sums, new)
             self.draws = self.draws + 1
         some = self.counts[..., None] > torch.finfo(self.counts.dtype).tiny
         self.codebook = torch.where(some, self.sums / self.counts[..., None], self.codebook)
@@ -245,10 +252,16 @@ class VectorQuantizer(nn.Module):
         """How many keys each code has, ``(H, S)``, and their sum, ``(H, S, D)``."""
         H, S, D = self.codebook.shape
         rows = (codes + S * torch.arange(H, device=k.device)[:, None]).flatten()
-        counts = torch.bincount(rows, minlength=H * S).view(H, S).to(k)
-        return counts, k.new_zeros(H * S, D).index_add_(0, rows, k.reshape(-1, D)).view(H, S, D)
+        counts = torch.bincount(rows, minlength=H * S).view(H, S).to(self.counts)
+        sums = torch.zeros_like(self.sums).view(H * S, D)
+        return counts, sums.index_add_(0, rows, k.reshape(-1, D).to(sums)).view(H, S, D)
 
     def _checked(self, k: Any) -> Tensor:
         k = floats("k", k, "B H T D")
         check_codebook(self.codebook, k)
+        if self.codebook.dtype is torch.bfloat16 and (self.training or not self.started):
+            raise TypeError(
+                "codebook must be float32 or float64 to move or to start, got torch.bfloat16: a moving "
+                "average stands still in 16 bits; keys may have them"
+            )
         return k

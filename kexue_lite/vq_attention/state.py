@@ -8,13 +8,18 @@ found in q·Cᵀ, which is needed for the far ones anyway.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from kexue_lite.arguments import whole
-from kexue_lite.vq_attention.arguments import check_attention, check_fit, check_window_bias, floats
+from kexue_lite.vq_attention.arguments import (
+    check_attention,
+    check_fit,
+    check_values,
+    check_window_bias,
+    floats,
+)
 from kexue_lite.vq_attention.attention import BLOCK
 from kexue_lite.vq_attention.blocks import wide
 from kexue_lite.vq_attention.quantizer import centre, nearest
@@ -42,7 +47,12 @@ class VQState:
     Raises
     ------
     TypeError, ValueError
-        For arguments that do not fit; in `step`, for another batch size, width, type or device.
+        For arguments that do not fit; in `step` and `extend`, for another batch size, width, type or device.
+        The state is then as it was.
+
+    References
+    ----------
+    Article 9844; arXiv:2309.16354.
 
     Examples
     --------
@@ -67,7 +77,10 @@ class VQState:
         self.codebook = floats("codebook", codebook, "H S D").detach()
         H, S, _ = codebook.shape
         self.block_size = L = whole("block_size", block_size)
-        bias = check_window_bias(window_bias, H, L, codebook)
+        kinds = torch.bfloat16, torch.float32  # the bias is of the type of the keys, which may have 16 bits
+        if isinstance(window_bias, Tensor) and (window_bias.dtype, codebook.dtype) == kinds:
+            window_bias = window_bias.float()
+        bias = check_window_bias(window_bias, H, L, "codebook", codebook)
         self.window_bias = None if bias is None else bias.detach()
         B, E = whole("batch", batch), whole("width", width)
         self.position = 0
@@ -80,7 +93,8 @@ class VQState:
     @torch.no_grad()
     def step(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Take in one token, ``(B, H, 1, D)`` twice and ``(B, H, 1, E)``; its attention, ``(B, H, 1, E)``."""
-        self._check(q, k, v, 1)
+        check_attention(q, k, v)
+        self._check(k, v, 1)
         self._take(k, v)
         L, i = self.block_size, self.position - 1
         place = i % (2 * L)
@@ -95,15 +109,17 @@ class VQState:
         near = near.masked_fill(distance > min(i, i % L + L), -math.inf)
         weights = torch.cat([near, by_code + self.counts.log()], -1).softmax(-1)
         near_weights, far_weights = weights.split([2 * L, self.counts.shape[-1]], -1)
-        far_weights = far_weights / self.counts.clamp(
-            min=1
-        )  # of the mean of the values, that is, of their sum
+        far_weights = far_weights / self.counts.clamp(min=1)  # for sums, not means, of the values
         return (near_weights[:, :, None] @ self.values.to(kind) + far_weights[:, :, None] @ self.sums).to(q)
 
     @torch.no_grad()
     def extend(self, k: Tensor, v: Tensor) -> None:
-        """Take in T tokens at once, as of a text to be continued; their attention is `vq_attention`'s."""
-        self._check(k, k, v, None)
+        """Take in T tokens at once, ``(B, H, T, D)`` and ``(B, H, T, E)``, as of a text to be continued.
+
+        Their own attention is that of `vq_attention`.
+        """
+        check_values(v, "k", floats("k", k, "B H T D"))
+        self._check(k, v, k.shape[2])
         done = 0
         while done < k.shape[2]:
             ends = done + self.block_size - self.position % self.block_size  # with the block
@@ -126,11 +142,9 @@ class VQState:
         self.counts.scatter_add_(2, codes, torch.ones_like(codes, dtype=self.counts.dtype))
         self.sums.scatter_add_(2, codes[..., None].expand_as(values), values.to(self.sums))
 
-    def _check(self, q: Any, k: Any, v: Any, T: int | None) -> None:
-        check_attention(q, k, v)
+    def _check(self, k: Tensor, v: Tensor, T: int) -> None:
         check_fit(self.codebook, k)
         B, H, _, E = self.values.shape
-        T = v.shape[2] if T is None else T
         if v.shape != (B, H, T, E):
             raise ValueError(
                 f"v must have the shape (B, H, T, E) of the state, {(B, H, T, E)}, got {tuple(v.shape)}"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import runpy
+import warnings
 from typing import Any
 
 import pytest
@@ -160,6 +163,17 @@ def test_a_state_in_16_bits_still_counts(biased: bool) -> None:
     assert torch.allclose(step, v[:, :, :1], rtol=2**-7)
 
 
+@pytest.mark.parametrize("causal", [True, False])
+def test_a_log_count_keeps_its_digits_in_16_bits(causal: bool) -> None:
+    """√D log n, rounded to 16 bits, would be 0.06 too high for 815 and as much too low for 983."""
+    codes = torch.arange(815 + 983) >= 815
+    codebook = torch.zeros(1, 2, 16, dtype=torch.bfloat16)
+    codebook[:, 1] = 1
+    k = codebook[:, codes.long()][None]
+    out = vq_attention(torch.zeros_like(k), k, 1 - 2 * k[..., :4], codebook, causal=causal, block_size=1)
+    assert (out[0, 0, -1] - (815 - 983) / (815 + 983)).abs().max() < 0.003
+
+
 def test_16_bits_on_a_device_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arguments, "computes", lambda device, kind: kind is not torch.bfloat16)
     with pytest.raises(TypeError, match=r"^q holds torch\.bfloat16, in which cpu does not compute: use"):
@@ -279,11 +293,64 @@ def test_batches_and_heads_know_nothing_of_each_other() -> None:
             assert torch.allclose(alone[0, 0], all_of_them[b, h], rtol=0, atol=1e-13)
 
 
-def test_strided_inputs() -> None:
-    q, k, v, codebook = inputs(T=30)
-    packed = torch.stack([q, k, v], 3).transpose(1, 2).contiguous().transpose(1, 2)  # (B, H, T, 3, D)
-    strided = vq_attention(*packed.unbind(3), codebook, block_size=4)
-    assert torch.allclose(strided, vq_attention(q, k, v, codebook, block_size=4), rtol=0, atol=1e-13)
+LAYOUTS: dict[str, Any] = {
+    "heads inside": lambda x: x.transpose(1, 2).contiguous().transpose(1, 2),
+    "width outside": lambda x: x.mT.contiguous().mT,
+    "batch inside": lambda x: x.permute(3, 1, 2, 0).contiguous().permute(3, 1, 2, 0),
+    "every other number": lambda x: x.repeat_interleave(2, -1)[..., ::2],
+    "one number": lambda x: x[..., :1].expand_as(x),
+    "one token": lambda x: x[:, :, :1].expand_as(x),
+    "one text": lambda x: x[:1].expand_as(x),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("B", "H", "E"), [(2, 3, 4), (1, 1, 4), (1, 1, 3)])
+def test_numbers_may_lie_in_any_order(layout: str, B: int, H: int, E: int) -> None:
+    """Of q, k, v, and of what pulls at the result: the kernel itself does not look."""
+    *given, codebook = inputs(B=B, H=H, T=40, E=E, S=3)
+    bias, pull = normal(2, 8, seed=3), normal(B, H, 40, E, seed=8)
+    for chosen in (0, 1, 2, 3):
+        for its_bias in (None, bias[0]):
+            found = []
+            for lay in (LAYOUTS[layout], lambda x: LAYOUTS[layout](x).contiguous()):
+                leaves = [x.detach() for x in (*given, pull)]
+                leaves[chosen] = lay(leaves[chosen]).detach()
+                *leaves, its_pull = leaves
+                leaves = [x.requires_grad_() for x in leaves]
+                out = vq_attention(*leaves, codebook, block_size=4, window_bias=its_bias)
+                found.append([out, *torch.autograd.grad(out, leaves, its_pull)])
+            for one, other in zip(*found, strict=True):
+                assert torch.allclose(one, other, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("extra", [0, 1, 7, 10**9])
+def test_a_block_longer_than_the_text_costs_no_more_than_the_text(extra: int) -> None:
+    given = inputs(B=1, T=9)
+    leaves = [x.requires_grad_() for x in given[:3]]
+    with Written() as written:
+        long = vq_attention(*leaves, given[3], block_size=9 + extra)
+        torch.autograd.grad(long, leaves, long)
+    assert torch.allclose(long, vq_attention(*given, block_size=9), rtol=0, atol=1e-13)
+    assert max(written.sizes) < 3000
+    if extra < 10:
+        bias = normal(3, 2 * (9 + extra), seed=3)
+        long = vq_attention(*given, block_size=9 + extra, window_bias=bias)
+        twin = quadratic_vq_attention(*given, block_size=9 + extra, window_bias=bias)
+        assert torch.allclose(long, twin, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("size", [1e4, 1e30, 1e38, torch.finfo(torch.float32).max])
+@pytest.mark.parametrize("where", ["everywhere", "before", "here"])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_bias_of_any_size(size: float, where: str, sign: int) -> None:
+    """As a mask by the greatest number there is; block −1, which nobody may see, does not come in."""
+    given = inputs(T=50, dtype=torch.float32)
+    bias = normal(8, seed=3, dtype=torch.float32) if where != "everywhere" else torch.zeros(8)
+    bias[{"everywhere": slice(8), "before": slice(4, 8), "here": slice(4)}[where]] = sign * size
+    fast = vq_attention(*given, block_size=4, window_bias=bias)
+    twin = quadratic_vq_attention(*given, block_size=4, window_bias=bias)
+    assert torch.allclose(fast, twin, rtol=0, atol=2e-3 if size == 1e4 else 1e-5)  # 1e4 takes 4 digits
 
 
 # -- gradients
@@ -324,6 +391,22 @@ def test_gradients_of_one_input_alone() -> None:
         assert torch.allclose(*found, rtol=0, atol=1e-12)
 
 
+def test_a_second_derivative_is_refused() -> None:
+    q, k, v, codebook = inputs(T=30)
+    words = "^vq_attention has no second derivative" if attention.FUSED else "is not implemented"
+    with pytest.raises(RuntimeError, match=words):
+        (of_q,) = torch.autograd.grad(
+            vq_attention(q.requires_grad_(), k, v, codebook, block_size=4).sum(), q, create_graph=True
+        )
+        of_q.square().sum().backward()
+
+
+def test_a_torch_without_the_kernel_takes_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert runpy.run_path(attention.__file__)["FUSED"] == ("cpu",)
+    monkeypatch.setattr(blocks, "KERNEL", "_of_another_torch")
+    assert runpy.run_path(attention.__file__)["FUSED"] == ()
+
+
 def test_gradients_equal_finite_differences() -> None:
     q, k, v, codebook = inputs(B=1, H=2, T=13, D=3, E=3)
     bias = normal(2, 8, seed=3).requires_grad_()
@@ -361,6 +444,24 @@ def test_a_state_goes_on_after_a_prompt(cut: int) -> None:
     assert torch.allclose(torch.cat(tokens, 2), blocks[:, :, cut:], rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("cuts", [(3, 9, 30), (1, 3, 13), (8, 11, 13), (6, 27, 29)])
+def test_a_state_takes_in_a_text_in_parts(cuts: tuple[int, ...]) -> None:
+    """Wherever in a block a part begins; a step between two parts; and no graph is kept."""
+    q, k, v, codebook = (x.requires_grad_() for x in inputs(T=31, E=5))
+    state, whole = VQState(codebook, 2, 5, block_size=4), VQState(codebook, 2, 5, block_size=4)
+    done = 0
+    for cut in cuts:
+        state.extend(k[:, :, done:cut], v[:, :, done:cut])
+        state.step(*(x[:, :, cut : cut + 1] for x in (q, k, v)))
+        done = cut + 1
+    whole.extend(k[:, :, :done], v[:, :, :done])
+    assert state.position == whole.position == done
+    for name in ("codebook", "codes", "values", "counts", "sums"):
+        one, other = getattr(state, name), getattr(whole, name)
+        assert torch.allclose(one, other, rtol=0, atol=1e-12), name
+        assert not one.requires_grad and not other.requires_grad, name
+
+
 def test_a_state_refuses_what_does_not_fit() -> None:
     q, k, v, codebook = inputs(T=1)
     state = VQState(codebook, 2, 4, block_size=4)
@@ -372,7 +473,19 @@ def test_a_state_refuses_what_does_not_fit() -> None:
         state.step(q.float(), k.float(), v.float())
     with pytest.raises(ValueError, match="k must be finite"):
         state.step(q, NAN * k, v)
+    with pytest.raises(ValueError, match=r"^codebook must have the axes .* H = 1 "):
+        state.step(q[:, :1], k[:, :1], v[:, :1])
+    with pytest.raises(ValueError, match=r"^k must not be empty"):
+        state.extend(k[:, :, :0], v)
+    with pytest.raises(ValueError, match=r"^v must have B, H, T of k"):
+        state.extend(k.repeat(1, 1, 2, 1), v)
+    with pytest.raises(
+        ValueError, match=r"^v must have the shape \(B, H, T, E\) of the state, \(2, 3, 1, 4\)"
+    ):
+        state.extend(k, v[..., :3])
     assert state.position == 0 and not state.values.any()
+    with pytest.raises(TypeError, match=r"^window_bias must be of the type and on the device of codebook"):
+        VQState(codebook, 2, 4, block_size=4, window_bias=normal(8).float())
     for name, change in {
         "batch": {"batch": 0},
         "width": {"width": 0},
@@ -422,6 +535,7 @@ def test_a_state_refuses_what_does_not_fit() -> None:
         ({"causal": 1}, TypeError, "causal must be True or False"),
         ({"window_bias": normal(8), "causal": False}, ValueError, "window_bias must be None"),
         ({"window_bias": normal(7)}, ValueError, "window_bias must have a number for each distance"),
+        ({"window_bias": normal(9)}, ValueError, "window_bias must have a number for each distance"),
         ({"window_bias": normal(2, 8)}, ValueError, "window_bias must have a number for each distance"),
         ({"window_bias": torch.full((8,), NAN)}, ValueError, "window_bias must be finite"),
         ({"window_bias": normal(8).float()}, TypeError, "window_bias must be of the type"),
@@ -432,6 +546,11 @@ def test_what_is_refused(form: Any, change: dict[str, Any], error: type[Exceptio
     given: dict[str, Any] = dict(zip(("q", "k", "v", "codebook"), inputs(), strict=True)) | {"block_size": 4}
     with pytest.raises(error, match=f"^{words}"):
         form(**(given | change))
+
+
+def test_finite_numbers_whose_sum_is_not_are_taken() -> None:
+    large = torch.full((1, 1, 2, 1), torch.finfo(torch.float32).max)
+    assert arguments.floats("q", large, "B H T D") is large
 
 
 # -- the codebook
@@ -495,6 +614,43 @@ def test_dead_codes_are_put_on_keys_again_and_none_is_without() -> None:
         assert torch.isfinite(it.codebook).all()
 
 
+def test_a_dead_code_is_put_on_a_key_drawn_by_the_seed() -> None:
+    k = normal(1, 2, 100, 3, dtype=torch.float32)
+    found = []
+    for seed in (0, 0, 1):
+        it = VectorQuantizer(2, 9, 3, seed=seed)
+        it.start(k)
+        it.codebook[:, 1:], it.counts[:, 1:] = 1e3, 0.0
+        it(k)
+        apart = (it.codebook[:, 1:, None] - k[0, :, None]).norm(dim=-1)
+        assert apart.amin(-1).max() < 1e-5  # each on a key
+        assert all(len(keys.unique()) > 4 for keys in apart.argmin(-1))  # and not all on one
+        assert not torch.equal(*apart.argmin(-1))  # nor alike in both heads
+        found.append(it.codebook[:, 1:].clone())
+        it.codebook[:, 1:], it.counts[:, 1:] = 1e3, 0.0
+        it(k)
+        assert not torch.equal(it.codebook[:, 1:], found[-1])  # the next time on others
+    assert torch.equal(found[0], found[1]) and not torch.isclose(found[0], found[2]).all(-1).any(-1).all()
+
+
+def test_a_code_without_keys_stays_where_it_is() -> None:
+    k = normal(1, 1, 100, 3, dtype=torch.float32)
+    it = VectorQuantizer(1, 4, 3, decay=0.0, revive=0.0)
+    it.start(k)
+    it.codebook[:, 0] = 1e3
+    it(k)
+    assert (it.codebook[:, 0] == 1e3).all() and torch.isfinite(it.codebook).all()
+
+
+def test_a_start_on_fewer_distinct_keys_than_codes_says_nothing() -> None:
+    k = normal(1, 2, 3, 3, dtype=torch.float32).repeat(1, 1, 20, 1)
+    it = VectorQuantizer(2, 5, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        it.start(k)
+    assert torch.allclose(it(k).keys, k, atol=1e-5)
+
+
 def test_commitment_and_its_gradient_reach_keys_alone() -> None:
     k = normal(1, 2, 30, 3, dtype=torch.float32).requires_grad_()
     it = VectorQuantizer(2, 4, 3)
@@ -509,11 +665,43 @@ def test_commitment_and_its_gradient_reach_keys_alone() -> None:
 
 def test_a_codebook_goes_on_from_its_state_dict() -> None:
     k = normal(1, 2, 30, 3, dtype=torch.float32)
-    one, other = VectorQuantizer(2, 4, 3), VectorQuantizer(2, 4, 3)
+    one, other = (VectorQuantizer(2, 4, 3, decay=0.5, revive=0.9) for _ in range(2))
     one(k)
+    assert one.draws > 0  # dead codes go on to be drawn from where the draws stopped
     other.load_state_dict(one.state_dict())
     for it in (one, other):
         it(k + 0.5)
+    assert torch.equal(one.codebook, other.codebook)
+
+
+def test_keys_of_16_bits_move_a_codebook_of_32() -> None:
+    k = normal(1, 2, 600, 3).bfloat16()
+    short, long = VectorQuantizer(2, 2, 3), VectorQuantizer(2, 2, 3)
+    for _ in range(3):
+        found, its = short(k), long(k.float())
+    assert found.keys.dtype == torch.bfloat16 and torch.equal(found.keys, its.keys.bfloat16())
+    assert torch.equal(found.codes, its.codes) and torch.equal(found.commitment, its.commitment)
+    for name, buffer in long.state_dict().items():
+        assert torch.equal(buffer, short.state_dict()[name]), name
+    assert short.counts.sum(-1).tolist() == pytest.approx([600, 600])
+    with pytest.raises(TypeError, match=r"^codebook must be float32 or float64 to move or to start"):
+        VectorQuantizer(2, 2, 3).bfloat16().eval()(k)
+    short.bfloat16()
+    with pytest.raises(TypeError, match=r"^codebook must be float32 or float64 to move or to start"):
+        short(k)
+    assert short.eval()(k).keys.dtype == torch.bfloat16
+
+
+def test_a_copy_goes_on_alone_and_alike() -> None:
+    k = normal(1, 2, 60, 3, dtype=torch.float32)
+    one = VectorQuantizer(2, 8, 3, decay=0.5, revive=0.9)  # so that codes die, and are drawn, every time
+    one(k)
+    other = copy.deepcopy(one)
+    for step in range(4):
+        one(k + step)
+    assert one.draws > 1 and not torch.equal(one.codebook, other.codebook)
+    for step in range(4):
+        other(k + step)
     assert torch.equal(one.codebook, other.codebook)
 
 
