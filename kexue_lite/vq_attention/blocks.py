@@ -117,47 +117,24 @@ class Blocks(torch.autograd.Function):
         later = torch.zeros_like(past.sums)  # what all later blocks pull at the running sums
         for n in reversed(range(len(plan))):
             chunk = plan[n]
-            into, *its = (chunk.cut(x) for x in (of_q, q, pull, out, lse))
-            if biased or not chunk.before:
-                near = _near(chunk, v, rows, codes)
-                its_mask = _mask_of(chunk, mask) if biased else None
-                pulled, *others = _back(its, *near, its_mask, scale, causal=not biased)
-                into.copy_(pulled)
-                for whole, other in zip((of_k, of_v), others, strict=True):
-                    chunk.cut(whole).add_(other[:, :, chunk.before :])
-                    if chunk.before:
-                        chunk.cut_before(whole).add_(other[:, :, : chunk.before])
-                if of_mask is not None and its_mask is not None:
-                    part = _mask_of(chunk, of_mask)
-                    part += _mask_pull(its, *near, its_mask, scale).sum_to_size(part.shape)
-            else:  # without a bias nothing of the block before is masked, and of the own one half: two calls
-                for cut, causal in ((chunk.cut, True), (chunk.cut_before, False)):
-                    keys = _looked_up(rows, cut(codes))
-                    pulled, *others = _back(its, keys, cut(v), None, scale, causal=causal)
-                    into.copy_(pulled) if causal else into.add_(pulled)
-                    for whole, other in zip((of_k, of_v), others, strict=True):
-                        cut(whole).add_(other)
+            its = [chunk.cut(x) for x in (q, pull, out, lse)]
+            of_its_q = _near_back(chunk, its, v, rows, codes, mask, scale, of_k, of_v, of_mask)
+            chunk.cut(of_q).copy_(of_its_q)
             if not chunk.past:
                 continue
             past.set(kept[n])
             values, bias, counts = past.of(chunk)
-            pulled, _, other = _back(its, _shared(rows, values), values, bias, scale, causal=False)
-            into += pulled
-            other = other.to(later) / counts[..., None]
+            of_its_q, _, pulled = _back(its, _shared(rows, values), values, bias, scale, causal=False)
+            chunk.cut(of_q).add_(of_its_q)
             # A block pulls at all tokens before its window. Those that came in since the block before it are
             # pulled at by it and by all later ones.
-            for i in reversed(range(other.shape[1])):
-                later = other[:, i].add_(later)
-            blocks_before = max(plan[n - 1].b - plan[n - 1].m - chunk.before, 0)
-            inner = chunk.past + (other.shape[1] - 1) * chunk.m
-            spans = (chunk.past, inner, other[:, 1:]), (blocks_before, chunk.past, later[:, None])
-            for start, end, pulls in spans:
-                if start < end:
-                    its_codes = codes[:, start:end].unflatten(1, (pulls.shape[1], -1))
-                    places = (
-                        its_codes + rows.shape[1] * torch.arange(pulls.shape[1], device=q.device)[:, None]
-                    )
-                    of_v[:, start:end] += _looked_up(pulls.flatten(1, 2), places).flatten(1, 2)
+            pulled = pulled.to(later) / counts[..., None]
+            for i in reversed(range(pulled.shape[1])):
+                later = pulled[:, i].add_(later)
+            edge = max(plan[n - 1].b - plan[n - 1].m - chunk.before, 0)
+            inner = chunk.past + (pulled.shape[1] - 1) * chunk.m
+            _spread(of_v, codes, edge, chunk.past, pulled[:, :1])
+            _spread(of_v, codes, chunk.past, inner, pulled[:, 1:])
         return of_q, of_k, of_v, None, None, of_mask, None, None
 
 
@@ -183,6 +160,50 @@ def attend(
         torch.lerp(near, far, share, out=its_out)
         torch.logaddexp(near_lse, far_lse, out=its_lse)
     return out, lse
+
+
+def _near_back(
+    chunk: Chunk,
+    its: Sequence[Tensor],
+    v: Tensor,
+    rows: Tensor,
+    codes: Tensor,
+    mask: Tensor | None,
+    scale: float,
+    of_k: Tensor,
+    of_v: Tensor,
+    of_mask: Tensor | None,
+) -> Tensor:
+    """The gradient of the queries of a chunk from what they see near by; that of the rest is added to it."""
+    if mask is None and chunk.before:
+        # Nothing of the block before is masked, and of the own one half: two calls.
+        found = []
+        for cut, causal in ((chunk.cut, True), (chunk.cut_before, False)):
+            keys = _looked_up(rows, cut(codes))
+            of_q, *others = _back(its, keys, cut(v), None, scale, causal=causal)
+            found.append(of_q)
+            for whole, other in zip((of_k, of_v), others, strict=True):
+                cut(whole).add_(other)
+        return found[0].add_(found[1])
+    near, its_mask = _near(chunk, v, rows, codes), None if mask is None else _mask_of(chunk, mask)
+    of_q, *others = _back(its, *near, its_mask, scale, causal=mask is None)
+    for whole, other in zip((of_k, of_v), others, strict=True):
+        chunk.cut(whole).add_(other[:, :, chunk.before :])
+        if chunk.before:
+            chunk.cut_before(whole).add_(other[:, :, : chunk.before])
+    if of_mask is not None and its_mask is not None:
+        part = _mask_of(chunk, of_mask)
+        part += _mask_pull(its, *near, its_mask, scale).sum_to_size(part.shape)
+    return of_q
+
+
+def _spread(of_v: Tensor, codes: Tensor, start: int, end: int, pulled: Tensor) -> None:
+    """What N blocks pull at the codes, ``(R, N, S, W)``, to the tokens from `start` to `end`, N blocks too."""
+    if start < end:
+        N, S = pulled.shape[1:3]
+        its_codes = codes[:, start:end].unflatten(1, (N, -1))
+        places = its_codes + S * torch.arange(N, device=codes.device)[:, None]
+        of_v[:, start:end] += _looked_up(pulled.flatten(1, 2), places).flatten(1, 2)
 
 
 class Past:
