@@ -198,7 +198,7 @@ def _near_back(
 
 
 def _spread(of_v: Tensor, codes: Tensor, start: int, end: int, pulled: Tensor) -> None:
-    """What N blocks pull at the codes, ``(R, N, S, W)``, to the tokens from `start` to `end`, N blocks too."""
+    """What N blocks pull at the codes, ``(R, N, S, W)``, to N blocks of tokens from `start` on."""
     if start < end:
         N, S = pulled.shape[1:3]
         its_codes = codes[:, start:end].unflatten(1, (N, -1))
