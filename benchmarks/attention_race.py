@@ -128,25 +128,36 @@ def runner(
     return run
 
 
-def rounds(runs: dict[str, Callable[[], None]], repeat: int, *, together: int = 1) -> dict[str, list[float]]:
-    """Milliseconds of one run of each, in turns, `repeat` times, so many runs between two looks at the clock.
+def rounds(runs: dict[str, Callable[[], None]], *, seconds: float = 1.5) -> dict[str, list[float]]:
+    """Milliseconds of one run of each, in turns, for about so many seconds each, but at least three turns.
 
-    One run of each before that is not counted.
+    Short runs are made together, for 20 ms between two looks at the clock. One or
+    two of each at the beginning are not counted; they tell how long it takes.
 
     Examples
     --------
-    >>> len(rounds({"nothing": lambda: None}, 3)["nothing"])
-    3
+    >>> found = rounds({"nothing": lambda: None, "a nap": lambda: time.sleep(0.01)}, seconds=0.1)
+    >>> len(found["nothing"]) >= 3, min(found["a nap"]) > 9
+    (True, True)
     """
-    for run in runs.values():
+    plan = {}
+    for name, run in runs.items():
+        begin = time.perf_counter()
         run()
-    found: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(repeat):
-        for name, run in runs.items():
+        if time.perf_counter() - begin < seconds:
             begin = time.perf_counter()
-            for _ in range(together):
-                run()
-            found[name].append(1000 * (time.perf_counter() - begin) / together)
+            run()
+        each = max(time.perf_counter() - begin, 1e-6)
+        together = max(math.ceil(0.02 / each), 1)
+        plan[name] = together, min(max(int(seconds / (each * together)), 3), 31)
+    found: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(max(repeat for _, repeat in plan.values())):
+        for name, (together, repeat) in plan.items():
+            if turn < repeat:
+                begin = time.perf_counter()
+                for _ in range(together):
+                    runs[name]()
+                found[name].append(1000 * (time.perf_counter() - begin) / together)
     return found
 
 
@@ -156,13 +167,13 @@ def race(
     kind: torch.dtype,
     *,
     names: tuple[str, ...] = (OURS, TORCH, FLEX, LINEAR, PERFORMER),
-    repeat: int = 1,
+    seconds: float = 1.5,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of times, and rows of how many times sooner ours was done than torch's, pair by pair.
 
     Examples
     --------
-    >>> rows, ratios = race((16,), torch.device("cpu"), torch.float32, names=(OURS, TORCH))
+    >>> rows, ratios = race((16,), torch.device("cpu"), torch.float32, names=(OURS, TORCH), seconds=0)
     >>> [row["pass"] for row in ratios]
     ['forward', 'forward and back']
     """
@@ -175,15 +186,14 @@ def race(
                 for name, attend in attends.items()
                 if attend and most[name] >= T
             }
-            # Short runs are repeated more often, and some at a time: they are disturbed more.
-            times = rounds(runs, max(min(repeat * (1 << 14) // T, 21), 3), together=max((1 << 13) // T, 1))
+            times = rounds(runs, seconds=seconds)
             for name, values in times.items():
                 spread = harness.Spread.of(values)
                 numbers = {"ms": spread.median, "low": spread.low, "high": spread.high}
                 numbers = {key: float(f"{value:.4g}") for key, value in numbers.items()}
                 rows.append({"contender": name, "pass": way, "tokens": T} | numbers)
             if TORCH in times:
-                spread = harness.Spread.of([b / a for a, b in zip(times[OURS], times[TORCH], strict=True)])
+                spread = harness.Spread.of([b / a for a, b in zip(times[OURS], times[TORCH], strict=False)])
                 numbers = {"times_sooner": spread.median, "low": spread.low, "high": spread.high}
                 numbers = {key: round(value, 2) for key, value in numbers.items()}
                 ratios.append({"pass": way, "tokens": T} | numbers)
@@ -264,12 +274,12 @@ def memory(lengths: tuple[int, ...]) -> list[dict[str, Any]]:
     return rows
 
 
-def decoding(contexts: tuple[int, ...], where: torch.device, *, tokens: int = 400) -> list[dict[str, Any]]:
+def decoding(contexts: tuple[int, ...], where: torch.device) -> list[dict[str, Any]]:
     """One more token after so many, in turns: with a `VQState`, and with all keys and values kept.
 
     Examples
     --------
-    >>> [row["context"] for row in decoding((10, 20), torch.device("cpu"), tokens=2)]
+    >>> [row["context"] for row in decoding((10, 20), torch.device("cpu"))]
     [10, 20]
     """
     generator = torch.Generator().manual_seed(0)
@@ -299,7 +309,7 @@ def decoding(contexts: tuple[int, ...], where: torch.device, *, tokens: int = 40
     theirs = one_more(lambda cache: functional.scaled_dot_product_attention(q, *cache))
     # First all of ours, then all of theirs: a walk over 100,000 keys leaves a cold cache behind.
     times = [
-        list(rounds({str(n): partial(run, memory) for n, memory in enumerate(memories)}, tokens).values())
+        list(rounds({str(n): partial(run, memory) for n, memory in enumerate(memories)}).values())
         for run, memories in ((ours, states), (theirs, caches))
     ]
     found = []
@@ -308,7 +318,7 @@ def decoding(contexts: tuple[int, ...], where: torch.device, *, tokens: int = 40
             {
                 "context": context,
                 "vq_state_us": round(1000 * statistics.median(mine), 1),
-                "over_the_first": round(harness.Paired(times[0][0], mine).ratio.median, 3),
+                "over_the_first": round(statistics.median(mine) / statistics.median(times[0][0]), 3),
                 "all_keys_us": round(1000 * statistics.median(other), 1),
                 "vq_state_KiB": round(state_bytes / 1024),
                 "all_keys_KiB": round(cache_bytes / 1024),
@@ -320,13 +330,13 @@ def decoding(contexts: tuple[int, ...], where: torch.device, *, tokens: int = 40
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--repeat", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=1.5, help="for each contender, length and way")
     parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS)
     parser.add_argument("--type", choices=("float32", "bfloat16"), default="float32")
     given = parser.parse_args(arguments)
     where, lengths = device(), tuple(given.lengths)
     about = harness.circumstances(code=CODE, packages=("torch",), where=where)
-    rows, ratios = race(lengths, where, getattr(torch, given.type), repeat=given.repeat)
+    rows, ratios = race(lengths, where, getattr(torch, given.type), seconds=given.seconds)
     extra = "" if given.type == "float32" else f" --type {given.type}"
     result: dict[str, Any] = {
         "title": f"Attention over T tokens, {given.type}" + (", on a GPU" if where.type == "cuda" else ""),
@@ -335,12 +345,12 @@ def main(arguments: list[str] | None = None) -> None:
         "ratios": ratios,
         "slopes": slopes(rows),
         "decoding": decoding(CONTEXTS, where),
-        "memory": memory(tuple(T for T in lengths if T >= 1 << 13)),
+        "memory": memory(tuple(T for T in lengths if 1 << 13 <= T <= 1 << 15)),
         "rows": rows,
         "crossover": {way: crossover(ratios, way) for way in MOST},
         "setting": {"heads": HEADS, "width": WIDTH, "codes": CODES, "block_size": BLOCK},
         "threads": torch.get_num_threads(),
-        "command": f"python -m benchmarks.attention_race --repeat {given.repeat}{extra}",
+        "command": f"python -m benchmarks.attention_race --seconds {given.seconds:g}{extra}",
     }
     for name in ("ratios", "slopes", "decoding", "memory"):
         print(harness.markdown(result[name]), end="\n\n")
