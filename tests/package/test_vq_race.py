@@ -51,7 +51,7 @@ def test_linear_against_quadratic(race: dict[str, Any]) -> None:
         assert 512 < race["crossover"][way] < 8192
     sooner = {(row["pass"], row["tokens"]): row["times_sooner"] for row in race["ratios"]}
     assert sooner["forward", 16384] > 6 < sooner["forward and back", 16384]
-    assert sooner["forward", 65536] > 24
+    assert sooner["forward", 65536] > 20
     assert sooner["forward", 256] < 1  # and where it does not pay
 
 
