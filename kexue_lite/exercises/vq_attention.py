@@ -40,7 +40,7 @@ def exercise_8_1(answer: Any) -> bool:
             Mistake(2.0, "That is the mean of the four values: they have different weights."),
             Mistake((9 * 0.7 - 0.2) / (3 * 0.7 + 0.2), "Weights are the exponentials of the scores."),
         ],
-        hint="Three times the weight e^0.7, with the mean of three values; once e^0.2; then the fraction.",
+        hint="What weight does a score give, and how many keys have it? Then the weighted mean of the values.",
     )  # fmt: skip
 
 
@@ -87,7 +87,7 @@ def exercise_8_3(answer: Any) -> bool:
             *(Mistake(n, "That is its half-life.") for n in (68, 69)),
             *(Mistake(n, "That is with a tenth, not a hundredth, to be left.") for n in (229, 230)),
         ],
-        hint="After t batches 0.99 to the power t is left of it. When is that below 0.01?",
+        hint="What share of it is left after one batch, after two, after t?",
     )  # fmt: skip
 
 
@@ -164,7 +164,7 @@ def exercise_8_5(answer: Any) -> bool:
             *(Mistake(T, "That is the size of a state. Of how many tokens are that the keys and values?")
               for T in (33280, 133120)),
         ],
-        hint="For one head: 256 tokens with a code and 64 numbers, 256 codes with a count and 64 numbers.",
+        hint="List what one head keeps: of a token in the window, of a code; then of a token in a cache.",
     )  # fmt: skip
 
 
