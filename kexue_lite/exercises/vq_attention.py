@@ -40,7 +40,7 @@ def exercise_8_1(answer: Any) -> bool:
             Mistake(2.0, "That is the mean of the four values: they have different weights."),
             Mistake((9 * 0.7 - 0.2) / (3 * 0.7 + 0.2), "Weights are the exponentials of the scores."),
         ],
-        hint="What weight does a score give, and how many keys have it? Then the weighted mean of the values.",
+        hint="What weight does a score give, how many keys have it? Then the weighted mean of the values.",
     )  # fmt: skip
 
 
