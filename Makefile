@@ -48,7 +48,7 @@ seeds: $(INSTALLED) ## the stored experiments of the chapters again, three seeds
 	$(BIN)/python -m benchmarks.yardsticks --seeds 0 1 2
 	$(BIN)/python -m benchmarks.ogan_digits --seeds 0 1 2 3 4
 	$(BIN)/python -m benchmarks.ddpm_digits --seeds 0 1 2
-	$(BIN)/python -m benchmarks.language_models --seeds 0 1 2
+	$(BIN)/python -m benchmarks.language_models --seeds 0 1 2 3 4 5
 	$(BIN)/python -m benchmarks.recall --seeds 0 1 2
 
 full: $(INSTALLED) ## chapters 6 and 7 on MNIST, 8 on Shakespeare, for a GPU: downloads once (not run by the tests)
@@ -59,7 +59,7 @@ full: $(INSTALLED) ## chapters 6 and 7 on MNIST, 8 on Shakespeare, for a GPU: do
 judge: $(INSTALLED) ## train the judge of digits anew (chapters 3, 6 and 7) and store its weights
 	$(BIN)/python -m benchmarks.digits_judge --judge
 
-bench: $(INSTALLED) ## the races against the programs a user would take instead (about 15 minutes)
+bench: $(INSTALLED) ## the races against the programs a user would take instead (about 25 minutes)
 	$(BIN)/python -m benchmarks
 
 clean: ## remove what was built (the environment stays; it is the folder .venv)
