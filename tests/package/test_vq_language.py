@@ -229,7 +229,7 @@ def test_the_score_counts_every_character_but_the_first_once(length: int, batch_
     for a in range(0, length - 1, 8):
         row = x[a : a + 9]
         logits = model(row[None, :-1])[0].log_softmax(-1)
-        total -= float(logits[torch.arange(len(row) - 1), row[1:]].sum())
+        total -= float(logits[torch.arange(len(row) - 1), row[1:]].sum().detach())
     found = nats_per_character(model, text, context=8, batch_size=batch_size)
     assert found == pytest.approx(total / (length - 1), rel=1e-6)
 
@@ -355,8 +355,8 @@ def test_a_text_is_drawn_from_the_chances_of_the_model() -> None:
 
 
 def test_rare_characters_share_one_number_and_strange_ones_are_named() -> None:
-    characters = Characters.of("aabbc世", least=2)
-    assert characters.symbols == "ab□" and characters.encode("c世a").tolist() == [2, 2, 0]
+    characters = Characters.of("aabbA世", least=2)
+    assert characters.symbols == "ab□" and characters.encode("A世a").tolist() == [2, 2, 0]
     assert Characters.of("世ab").decode(Characters.of("世ab").encode("b世a")) == "b世a"
     with pytest.raises(ValueError, match="got 'z'"):
         Characters.of("abc").encode("abz")

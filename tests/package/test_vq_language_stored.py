@@ -57,17 +57,30 @@ def test_summaries_and_differences_are_those_of_the_rows(result: dict) -> None:
         assert line["seeds"] >= language_models.FEW and line["low"] <= line["mean"] <= line["high"]
 
 
+def difference(result: dict, text: str, name: str) -> dict:
+    wanted = {"table": "rows", "text": text, "difference": name}
+    return next(line for line in result["differences"] if wanted.items() <= line.items())
+
+
 @pytest.mark.parametrize("text", list(language_models.TEXTS))
-def test_codes_cost_little_against_full_attention_and_bring_something_over_the_window(
-    result: dict, text: str
-) -> None:
-    lines = {
-        line["difference"]: line
+def test_codes_cost_at_most_three_hundredths_against_full_attention(result: dict, text: str) -> None:
+    assert difference(result, text, "vq less full")["mean"] <= 0.03
+
+
+def test_on_shakespeare_the_codes_bring_something_over_the_window_alone(result: dict) -> None:
+    """Beyond the noise of the seeds; on the documentation text nothing does, not even full attention."""
+    assert difference(result, language_models.SHAKESPEARE, "window less vq")["low"] > 0
+    line = difference(result, language_models.DOCUMENTATION, "window less full")
+    assert line["low"] < 0 < line["high"]
+
+
+def test_the_bias_is_worth_most_to_quantised_attention(result: dict) -> None:
+    worth = {
+        line["difference"].split()[0]: line["low"]
         for line in result["differences"]
-        if line["table"] == "rows" and line["text"] == text
+        if "without bias" in line["difference"]
     }
-    assert lines["vq less full"]["mean"] <= 0.03
-    assert lines["window less vq"]["mean"] > 0
+    assert worth["vq"] > 0.3 and worth["full"] > 0 and worth["window"] > 0
 
 
 def test_all_kinds_had_the_same_budget(result: dict) -> None:
