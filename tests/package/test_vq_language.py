@@ -142,7 +142,8 @@ def test_the_quantised_model_is_that_of_the_quadratic_twin(
     monkeypatch.setattr("kexue_lite.vq_attention.mixers.vq_attention", quadratic_vq_attention)
     slow, again = model.read(x)
     torch.testing.assert_close(fast, slow)
-    assert commitment == again > 0
+    assert again > 0
+    torch.testing.assert_close(commitment, again, rtol=1e-12, atol=0.0)  # the second layer feels the rounding
 
 
 @pytest.mark.parametrize("mixer", MIXERS)
