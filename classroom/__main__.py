@@ -1,0 +1,141 @@
+"""The commands of a teacher: release, grade, try, demonstration."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import textwrap
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tqdm import tqdm
+
+from .assignment import Assignment, SourceError, names
+from .course import Course
+from .grade import grade
+from .outside import Limits
+from .release import Refused, faults, release
+from .sandbox import NoSandbox, Sandbox, self_test
+
+CLASS = Path("~/kexue_class").expanduser()
+BANNER = """
+!!  --trusted-students: submissions run WITHOUT walls, as you, with your files and your network.
+!!  Right for people whom you would lend this account; for nobody else.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="kexue-classroom",
+        description="Assignments that grade themselves: hand out, collect and grade, in two commands.",
+        epilog="The class's folder holds everything: its key, roster.csv (id, name, email), gradebook, feedback and tables.",
+    )
+    commands = made.add_subparsers(dest="command", required=True, metavar="command")
+    a = f"which assignment: {', '.join(names()) or 'none yet'}"
+
+    def command(name: str, about: str) -> argparse.ArgumentParser:
+        new = commands.add_parser(name, help=about, description=about)
+        new.add_argument("--class", dest="course", type=Path, default=CLASS, metavar="FOLDER",
+                         help="the class's folder, outside any repository (default: ~/kexue_class)")  # fmt: skip
+        new.add_argument("--trusted-students", action="store_true",
+                         help="grade without a sandbox: submissions run as you. Deliberate.")  # fmt: skip
+        return new
+
+    new = command("release", "make the students' version, after proving that the assignment grades rightly")
+    new.add_argument("assignment", help=a)
+    new = command("try", "run an assignment's reference, blank and planted answers, and say what is wrong with it")
+    new.add_argument("assignment", help=a)
+    new.add_argument("--question", default="", help="the planted answers of one question alone")
+    new.add_argument("--key", default="a key to try with", help="another class's variant")
+    new = command("grade", "grade a folder or zip of submissions; again is quick and keeps manual marks")
+    new.add_argument("assignment", help=a)
+    new.add_argument("source", type=Path, metavar="FROM", help="the folder or zip that was collected")
+    new.add_argument("--deadline", type=_when, metavar="WHEN", help="such as 2027-01-31T23:59 (local time)")
+    new.add_argument("--workers", type=int, default=min(os.cpu_count() or 1, 8), help="submissions at once")
+    new.add_argument("--seconds", type=float, default=Limits.seconds, help="for one submission (default: %(default)g)")
+    new.add_argument("--fresh", action="store_true", help="new walls for each submission instead of a server that forks")
+    new = command("demonstration", "make a class of ten with submissions of every kind, ready to grade")
+    return made
+
+
+def _when(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date; write 2027-01-31T23:59") from None
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run a command; its exit status."""
+    asked = parser().parse_args(words)
+    try:
+        return _run(asked)
+    except (SourceError, Refused, NoSandbox, ValueError) as error:
+        print(f"kexue-classroom: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nStopped; what is graded is kept, the same command goes on.", file=sys.stderr)
+        return 130
+
+
+def _run(asked: argparse.Namespace) -> int:
+    course = Course(asked.course.expanduser())
+    if asked.trusted_students:
+        print(BANNER, file=sys.stderr)
+    if asked.command == "demonstration":
+        from .demonstration import build
+
+        print(build(course))
+        return 0
+    sandbox = Sandbox(Limits(), trusted=asked.trusted_students)
+    with sandbox:
+        if not asked.trusted_students:
+            self_test(sandbox)
+        if asked.command == "grade":
+            return _grade(asked, course)
+        if asked.command == "try":
+            assignment = Assignment(asked.assignment)
+            found = list(faults(assignment, asked.key, sandbox, progress=_bar, only=asked.question))
+            print("\n".join(found) or f"{asked.assignment}: nothing wrong was found")
+            return 1 if found else 0
+        path = release(asked.assignment, course, sandbox, progress=_bar)
+    print(f"Hand this file out: {path}")
+    return 0
+
+
+def _bar(things: Sequence[object]) -> tqdm:
+    return tqdm(things, desc="planted answers", unit="", leave=False, disable=None)
+
+
+def _grade(asked: argparse.Namespace, course: Course) -> int:
+    course.prepare()
+    with tqdm(desc="submissions", unit="", disable=None) as bar:
+
+        def tell(done: int, of: int) -> None:
+            bar.total, bar.n = of, done
+            bar.refresh()
+
+        results = grade(
+            asked.assignment, course, asked.source.expanduser(),
+            deadline=asked.deadline, limits=Limits(seconds=asked.seconds), trusted=asked.trusted_students,
+            warm=not asked.fresh, workers=asked.workers, tell=tell,
+        )  # fmt: skip
+    counts = {status: sum(r.status == status for r in results) for status in dict.fromkeys(r.status for r in results)}
+    print(", ".join(f"{count} {status}" for status, count in counts.items()))
+    folder = course.root / "grades"
+    print(f"Table:     {folder / asked.assignment}.csv")
+    print(f"Feedback:  {course.root / 'feedback'}")
+    look = (folder / f"{asked.assignment}.look.txt").read_text(encoding="utf-8").splitlines()
+    waiting = sum(None in r.points.values() for r in results)
+    if look:
+        print("Look at:" + textwrap.indent("".join(f"\n{line[:160]}" for line in look[:20]), "  "))
+    if waiting:
+        print(f"{waiting} written answers wait for you in formgrader: make mark CLASS={course.root}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""What a student wrote, made harmless for the page on which a teacher marks it.
+
+Nothing of a student's may become HTML, fetch anything, or run: a page of formgrader runs in the teacher's session.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+from nbformat import NotebookNode
+
+PICTURES = 120_000  # bytes of base64 of all pictures of a submission together
+PRINTED = 60_000  # characters of everything printed
+_COMMANDS = re.compile(r"\\(href|url|require|unicode|class|style|cssId|bbox|html\w*|data\w*|mmlToken|begingroup|let|"
+                       r"def|gdef|edef|newcommand|renewcommand|newenvironment|includegraphics)\b")  # fmt: skip
+
+
+def plain_markdown(text: str) -> str:
+    r"""Markdown in which no tag, no picture and no command of MathJax is left that does more than set a formula.
+
+    >>> plain_markdown("<script>alert(1)</script> a<b ![x](http://y)")
+    '< script>alert(1)< /script> a< b !\\[x](http://y)'
+    >>> plain_markdown(r"$\href{javascript:alert(1)}{x}$")
+    '$\\mathrm{href}{javascript:alert(1)}{x}$'
+    """
+    text = re.sub(r"<(?=[A-Za-z/!?])", "< ", text)
+    text = text.replace("![", "!\\[")
+    text = re.sub(r"(?i)\b(javascript|vbscript|data)\s*:", r"\1&#58;", text) if "](" in text or "]:" in text else text
+    return _COMMANDS.sub(r"\\mathrm{\1}", text)
+
+
+def is_picture(data: object) -> bool:
+    """Whether a text is the base64 of a PNG and nothing else.
+
+    >>> is_picture("PHNjcmlwdD4=")
+    False
+    """
+    if not isinstance(data, str) or len(data) > 400_000:
+        return False
+    try:
+        raw = base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return raw.startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def clean(notebook: NotebookNode) -> NotebookNode:
+    """Keep of an executed submission what a marker needs, within a size that a page can carry."""
+    pictures, printed = PICTURES, PRINTED
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and not cell.metadata.get("nbgrader", {}).get("locked"):
+            cell.source = plain_markdown(cell.source)
+        kept = []
+        for output in cell.get("outputs", []):
+            if output.output_type == "display_data":
+                picture = output.data.get("image/png", "")
+                if is_picture(picture) and len(picture) <= pictures:
+                    pictures -= len(picture)
+                    kept.append(output)
+            elif output.output_type == "stream":
+                text = output.text[: max(printed, 0)]
+                printed -= len(output.text)
+                output.text = text if len(text) == len(output.text) else text + "\n... (cut)\n"
+                kept.append(output)
+            else:
+                kept.append(output)
+        if cell.cell_type == "code":
+            cell.outputs = kept
+    return notebook

@@ -1,0 +1,88 @@
+"""A class: one folder outside the repository with its key, its roster, nbgrader's folders and the gradebook.
+
+    class.key       what makes the variants of this class; keep it, and keep it to yourself
+    roster.csv      id, name, email
+    nbgrader_config.py, gradebook.db, source/ release/ submitted/ autograded/ feedback/    nbgrader's own layout
+    grades/         a CSV and a list of what to look at, for each assignment
+    results/        what the grader found, one file for each submission: why grading again is quick
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from .assignment import SourceError
+from .handin import Person, read_roster
+
+SETTINGS = '''"""nbgrader's settings of this class. The execution step is the book's sandboxed grader."""
+
+c = get_config()  # noqa: F821
+c.CourseDirectory.course_id = {course!r}
+c.CourseDirectory.root = {root!r}
+c.Autograde.sanitize_preprocessors = []
+c.Autograde.autograde_preprocessors = [
+    "classroom.steps.SandboxedExecute",
+    "nbgrader.preprocessors.SaveAutoGrades",
+    "nbgrader.preprocessors.AssignLatePenalties",
+]
+'''
+
+
+@dataclass(frozen=True)
+class Course:
+    """The folder of a class."""
+
+    root: Path
+
+    @property
+    def key(self) -> str:
+        """The class key; made when it is first asked for, and readable by its owner alone."""
+        path = self.root / "class.key"
+        if not path.exists():
+            self.root.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "w") as file:
+                file.write(secrets.token_hex(16) + "\n")
+        key = path.read_text().strip()
+        if len(key) < 16:
+            raise ValueError(f"{path} must hold a key of at least 16 letters, got {len(key)}")
+        return key
+
+    @property
+    def people(self) -> list[Person]:
+        """The roster."""
+        path = self.root / "roster.csv"
+        if not path.exists():
+            raise ValueError(f"there is no roster: write {path} with a column 'id' (and 'name', 'email' if you like)")
+        return read_roster(path)
+
+    def prepare(self) -> None:
+        """Make the folder and nbgrader's settings, where they are not there yet."""
+        inside = self.root.resolve()
+        for parent in [inside, *inside.parents]:
+            if (parent / ".git").exists():
+                raise SourceError(f"the folder of a class must lie outside any repository; {parent} is one")
+        self.root.mkdir(parents=True, exist_ok=True)
+        os.chmod(self.root, 0o700)
+        _ = self.key
+        settings = self.root / "nbgrader_config.py"
+        if not settings.exists():
+            course = re.sub(r"[^A-Za-z0-9_-]+", "-", inside.name) or "class"
+            settings.write_text(SETTINGS.format(course=course, root=str(inside)))
+
+    @property
+    def database(self) -> str:
+        """Where the gradebook is, for SQLAlchemy."""
+        return f"sqlite:///{(self.root / 'gradebook.db').resolve()}"
+
+    def place(self, step: str, name: str, who: str = ".") -> Path:
+        """nbgrader's folder of a step (source, release, submitted, ...) for an assignment and a student."""
+        return self.root / step / who / name
+
+    def master(self, name: str) -> Path:
+        """The notebook with the answers, as nbgrader keeps it."""
+        return self.place("source", name) / f"{name}.ipynb"

@@ -1,0 +1,101 @@
+"""The page that a student gets back: answers, verdicts, points, comments. One file, no network, no script.
+
+Formulas are MathML, which browsers draw themselves; of a student's text nothing becomes HTML.
+"""
+
+from __future__ import annotations
+
+import html
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import latex2mathml.converter
+from markdown_it import MarkdownIt
+from mdit_py_plugins.dollarmath import dollarmath_plugin
+from nbformat import NotebookNode
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
+
+from .assignment import grade_id, public, role
+
+if TYPE_CHECKING:
+    from .grade import Result
+
+LARGEST = 300_000  # bytes of a page
+
+
+def _formula(text: str, options: dict[str, Any]) -> str:
+    display = "block" if options.get("display_mode") else "inline"
+    try:
+        return latex2mathml.converter.convert(text, display=display)
+    except Exception:  # a formula that cannot be read is shown as it was typed
+        return f"<code>{html.escape(text)}</code>"
+
+
+@cache
+def _markdown() -> MarkdownIt:
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    return reader.use(dollarmath_plugin, renderer=_formula, double_inline=True)
+
+
+def rendered(text: str) -> str:
+    """Markdown with formulas as HTML; tags in it are shown, not obeyed.
+
+    >>> rendered("<b>$x$</b>")[:30]
+    '<p>&lt;b&gt;<math xmlns="http:'
+    """
+    return str(_markdown().render(text))
+
+
+def coloured(source: str) -> str:
+    """Python with colours."""
+    return str(highlight(source, PythonLexer(), HtmlFormatter(nowrap=True)))
+
+
+@cache
+def _template() -> jinja2.Template:
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(markdown=rendered, python=coloured)
+    environment.globals["colours"] = HtmlFormatter().get_style_defs("pre")
+    return environment.get_template("feedback.html.j2")
+
+
+def page(name: str, result: Result, master: NotebookNode) -> str:
+    """The page of one student."""
+    locked = {grade_id(cell): cell for cell in master.cells}
+    parts = [_part(cell, locked, result) for cell in (result.notebook.cells if result.notebook else [])]
+    shown = [part for part in parts if part is not None]
+    most = sum(float(c.metadata.nbgrader.points) for c in master.cells if role(c) in ("test", "written"))
+    text = _template().render(name=name, result=result, parts=shown, most=most)
+    if len(text.encode()) > LARGEST:  # the student's own text is the only thing that can be as long
+        for part in shown:
+            part["source"], part["printed"], part["pictures"] = part["source"][:2000], part["printed"][:1000], []
+        text = _template().render(name=name, result=result, parts=shown, most=most)
+    return text if len(text.encode()) <= LARGEST else _template().render(name=name, result=result, parts=[], most=most)
+
+
+def _part(cell: NotebookNode, locked: dict[str, NotebookNode], result: Result) -> dict[str, Any] | None:
+    """What the template needs of one cell."""
+    it = grade_id(cell)
+    kind = role(locked[it]) if it in locked else "free"
+    if it in ("checks", "setup") or (kind == "given" and cell.cell_type == "code"):
+        return None
+    outputs = cell.get("outputs", [])
+    part = {
+        "kind": kind,
+        "id": it.removesuffix("_test"),
+        "markdown": cell.cell_type == "markdown",
+        "source": public(locked[it]) if kind == "given" else cell.source,
+        "printed": "".join(o.get("text", "") for o in outputs if o.output_type == "stream"),
+        "raised": "\n".join(o.get("evalue", "") for o in outputs if o.output_type == "error"),
+        "pictures": [o.data["image/png"] for o in outputs if o.output_type == "display_data"],
+        "comment": result.comments.get(it, ""),
+    }
+    if kind in ("test", "written"):
+        part |= {"points": result.points.get(it), "most": float(locked[it].metadata.nbgrader.points)}
+        part["says"] = result.says.get(it, "")
+    return part

@@ -1,0 +1,351 @@
+"""Grade a class: collect, run, judge, write gradebook, feedback and table. Doing it again gives the same."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import multiprocessing
+import os
+import resource
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+from .assignment import grade_id, public, role
+from .clean import clean
+from .course import Course
+from .feedback import page
+from .handin import Person, Unreadable, collect, read_notebook
+from .marking import mark
+from .outside import Limits
+from .sandbox import Sandbox
+
+STATUSES = ("ok", "timeout", "crashed", "unreadable", "missing")
+OWN_MEMORY = 4 << 30  # bytes of data of a trusted process: a large answer must not take the machine down
+
+
+@dataclass
+class Result:
+    """What is known of one student's hand-in."""
+
+    person: Person
+    status: str = "missing"
+    handed_in: datetime | None = None
+    late: float = 0.0  # hours
+    points: dict[str, float | None] = field(default_factory=dict)  # by question; None while a person must mark it
+    says: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    notebook: NotebookNode | None = None
+    comments: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def total(self) -> float | None:
+        """The sum of what is marked; None if there is nothing that could be."""
+        return None if not self.points else sum(points or 0.0 for points in self.points.values())
+
+
+# -- one submission, in a worker
+
+_worker: dict[str, Any] = {}
+
+
+def _begin(master: str, key: str, name: str, limits: Limits, trusted: bool, warm: bool) -> None:
+    resource.setrlimit(resource.RLIMIT_DATA, (OWN_MEMORY, OWN_MEMORY))
+    notebook = nbformat.reads(master, as_version=4)
+    _worker.update(master=notebook, key=key, name=name, sandbox=Sandbox(limits, trusted=trusted, warm=warm))
+
+
+def _judge(data: bytes) -> dict[str, Any]:
+    """Everything about one submission as plain JSON."""
+    try:
+        handed = read_notebook(data)
+    except Unreadable as error:
+        return {"status": "unreadable", "notes": [str(error)]}
+    found = mark(_worker["master"], handed, _worker["sandbox"], key=_worker["key"], name=_worker["name"])
+    return {
+        "status": found.status,
+        "notes": found.notes,
+        "verdicts": {it: asdict(verdict) for it, verdict in found.verdicts.items()},
+        "notebook": nbformat.writes(clean(found.notebook)),
+    }
+
+
+# -- all of them
+
+
+def fingerprint(*parts: bytes) -> str:
+    """One name for a submission, the master and the grader's own code."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()
+
+
+def judged(
+    name: str,
+    course: Course,
+    data: dict[str, bytes],
+    *,
+    limits: Limits,
+    trusted: bool,
+    warm: bool,
+    workers: int,
+    tell: Callable[[int, int], None],
+) -> dict[str, dict[str, Any]]:
+    """The verdict on each submission: from the last time where nothing has changed, else from the sandbox.
+
+    Each is kept as soon as it is there, so a run that is broken off goes on where it was.
+    """
+    master = course.master(name).read_text()
+    folder = course.root / "results" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    marks = {it: fingerprint(course.key.encode(), master.encode(), content) for it, content in data.items()}
+    found: dict[str, dict[str, Any]] = {}
+    for it, mark_ in marks.items():
+        try:
+            kept = json.loads((folder / f"{it}.json").read_text())
+        except (OSError, ValueError):
+            continue
+        if kept.get("fingerprint") == mark_:
+            found[it] = kept
+    todo = [it for it in data if it not in found]
+    tell(len(found), len(data))
+    tries = {it: 0 for it in todo}
+    while todo:
+        pool = ProcessPoolExecutor(
+            min(workers, len(todo)), multiprocessing.get_context("spawn"), _begin,
+            (master, course.key, name, limits, trusted, warm),
+        )  # fmt: skip
+        with pool:
+            running = {pool.submit(_judge, data[it]): it for it in todo}
+            try:
+                for future in as_completed(running):
+                    it = running[future]
+                    try:
+                        said = future.result()
+                    except BrokenExecutor:
+                        raise
+                    except Exception as error:
+                        said = {"status": "crashed", "notes": [f"the grader stumbled: {type(error).__name__}: {error}"]}
+                    found[it] = _keep(folder / f"{it}.json", said | {"fingerprint": marks[it]})
+                    tell(len(found), len(data))
+            except BrokenExecutor:  # a trusted process died: the submissions it may have been are tried alone
+                for future in running:
+                    future.cancel()
+        todo = [it for it in todo if it not in found]
+        if todo:
+            tries[todo[0]] += 1
+            workers = 1
+            if tries[todo[0]] > 1:
+                said = {"status": "crashed", "notes": ["the grader's own process died of it"]}
+                found[todo[0]] = _keep(folder / f"{todo[0]}.json", said | {"fingerprint": marks[todo[0]]})
+                todo = todo[1:]
+    return found
+
+
+def _keep(path: Path, said: dict[str, Any]) -> dict[str, Any]:
+    """Write a result so that it is there whole or not at all."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(said))
+    os.replace(part, path)
+    return said
+
+
+def grade(
+    name: str,
+    course: Course,
+    source: Path,
+    *,
+    deadline: datetime | None = None,
+    limits: Limits | None = None,
+    trusted: bool = False,
+    warm: bool = True,
+    workers: int = 2,
+    tell: Callable[[int, int], None] = lambda done, of: None,
+) -> list[Result]:
+    """Grade everything that was handed in for an assignment; a result for everybody on the roster.
+
+    Parameters
+    ----------
+    source
+        A folder or a zip.
+    deadline
+        After it a hand-in is stamped late; nothing is taken off (nbgrader's late penalties may be).
+    tell
+        Called with how many of how many are judged.
+    """
+    if not course.master(name).exists():
+        raise ValueError(f"{name} has not been released for this class: run release first")
+    people = course.people
+    collected = collect(source, people, name)
+    results = {person.id: Result(person, notes=list(collected.notes.get(person.id, []))) for person in people}
+    data: dict[str, bytes] = {}
+    for person in people:
+        if person.id not in collected.files:
+            continue
+        content, when = collected.files[person.id]
+        result = results[person.id]
+        result.handed_in = when
+        result.late = max((when - deadline).total_seconds() / 3600, 0.0) if deadline else 0.0
+        if isinstance(content, Unreadable):
+            result.status, result.notes = "unreadable", [*result.notes, str(content)]
+        else:
+            data[person.safe] = content
+    found = judged(
+        name, course, data,
+        limits=limits or Limits(), trusted=trusted, warm=warm, workers=workers, tell=tell,
+    )  # fmt: skip
+    for person in people:
+        said = found.get(person.safe)
+        if said is None:
+            continue
+        result = results[person.id]
+        result.status, result.notes = said["status"], [*result.notes, *said["notes"]]
+        if "notebook" in said:
+            result.notebook = nbformat.reads(said["notebook"], as_version=4)
+            for it, verdict in said["verdicts"].items():
+                result.points[it], result.says[it] = verdict["points"], verdict["says"]
+    _store(name, course, list(results.values()), data, deadline)
+    write_table(name, course, list(results.values()), collected.unclaimed)
+    return list(results.values())
+
+
+# -- nbgrader's gradebook and folders
+
+
+def _store(
+    name: str, course: Course, results: list[Result], data: dict[str, bytes], deadline: datetime | None
+) -> None:
+    """Write verdicts into the gradebook, keep manual marks, and read them back into the results."""
+    from nbgrader.api import Gradebook
+
+    master = nbformat.read(course.master(name), as_version=4)
+    written = {grade_id(cell): cell for cell in master.cells if role(cell) == "written"}
+    with Gradebook(course.database) as book:
+        due = {"duedate": deadline.astimezone(UTC).replace(tzinfo=None)} if deadline else {}
+        book.update_or_create_assignment(name, **due)
+        for result in results:
+            person = result.person
+            first, _, last = (person.name or person.id).rpartition(" ")
+            book.update_or_create_student(
+                person.safe, first_name=first, last_name=last, email=person.email, lms_user_id=person.id
+            )
+            if result.notebook is None:
+                continue
+            _write(course.place("submitted", name, person.safe), name, data[person.safe])
+            _write(course.place("autograded", name, person.safe), name, nbformat.writes(result.notebook).encode())
+            stamp = result.handed_in.replace(tzinfo=None) if result.handed_in else None
+            submission = book.update_or_create_submission(name, person.safe, timestamp=stamp)
+            answers = {grade_id(cell): cell for cell in result.notebook.cells if grade_id(cell)}
+            for grade_row in submission.notebooks[0].grades:
+                it = grade_row.name
+                if it in written:
+                    empty = answers[it].source.strip() in ("", public(written[it]).strip())
+                    _by_hand(grade_row, empty, _changed(course, name, person, answers[it].source))
+                    result.points[it] = None if grade_row.needs_manual_grade else grade_row.score
+                else:
+                    grade_row.auto_score = result.points.get(it) or 0.0
+                    grade_row.needs_manual_grade = False
+                    result.points[it] = grade_row.score
+            for comment in submission.notebooks[0].comments:
+                if comment.comment:
+                    result.comments[comment.name] = comment.comment
+        book.db.commit()
+    for result in results:
+        if result.notebook is not None:
+            html = page(name, result, master).encode()
+            _write(course.place("feedback", name, result.person.safe), name, html, suffix=".html")
+
+
+def _by_hand(row: Any, empty: bool, changed: bool) -> None:
+    """A written answer waits for a person, unless there is none or it was marked already and has not changed."""
+    if empty and row.manual_score is None:
+        row.auto_score, row.needs_manual_grade = 0.0, False
+    else:
+        row.auto_score = None
+        row.needs_manual_grade = row.manual_score is None or (row.needs_manual_grade or changed)
+
+
+def _changed(course: Course, name: str, person: Person, source: str) -> bool:
+    """Whether a written answer is another than the last time; remembers this one."""
+    path = course.root / "results" / name / f"{person.safe}.written"
+    now = hashlib.sha256(source.encode()).hexdigest()
+    before = path.read_text() if path.exists() else now
+    path.write_text(now)
+    return before != now
+
+
+def _write(folder: Path, name: str, content: bytes, suffix: str = ".ipynb") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f".{name}.part"
+    part.write_bytes(content)
+    os.replace(part, folder / f"{name}{suffix}")
+
+
+# -- what the teacher takes away
+
+
+def _cell(value: object) -> str:
+    """A value for a spreadsheet: a text that a program would take for a formula is only text.
+
+    >>> _cell("=1+1")
+    "'=1+1"
+    """
+    text = "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return f"'{text}" if text[:1] in ("=", "+", "@", "\t", "\r") or (text[:1] == "-" and not _is_number(text)) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def questions(course: Course, name: str) -> dict[str, float]:
+    """The questions and their points, in order."""
+    master = nbformat.read(course.master(name), as_version=4)
+    graded = [cell for cell in master.cells if role(cell) in ("test", "written")]
+    return {grade_id(cell): float(cell.metadata.nbgrader.points) for cell in graded}
+
+
+def write_table(name: str, course: Course, results: list[Result], unclaimed: list[str]) -> Path:
+    """The CSV with a row for everybody and a column for each question; the list of what to look at beside it."""
+    folder = course.root / "grades"
+    folder.mkdir(parents=True, exist_ok=True)
+    most = questions(course, name)
+    path = folder / f"{name}.csv"
+    with path.with_suffix(".part").open("w", newline="", encoding="utf-8-sig") as file:
+        table = csv.writer(file)
+        columns = [it.removesuffix("_test") for it in most]
+        table.writerow(["id", "name", "email", "status", "handed_in", "late_hours", *columns, "total", "of", "to_mark"])
+        for result in results:
+            person = result.person
+            when = f"{result.handed_in:%Y-%m-%d %H:%M:%S}" if result.handed_in else ""
+            points = [result.points.get(it) for it in most]
+            open_ = [it for it in most if it in result.points and result.points[it] is None]
+            row = [person.id, person.name, person.email, result.status, when, round(result.late, 2) or None, *points]
+            table.writerow(map(_cell, [*row, result.total, float(sum(most.values())), " ".join(open_)]))
+    os.replace(path.with_suffix(".part"), path)
+    lines = list(to_look_at(results, unclaimed))
+    (folder / f"{name}.look.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def to_look_at(results: list[Result], unclaimed: list[str]) -> Iterator[str]:
+    """What a teacher should look at, a line each."""
+    for result in results:
+        if result.status not in ("ok", "missing") or result.notes:
+            yield f"{result.person.id}: {result.status}" + "".join(f"; {note}" for note in result.notes)
+    for path in unclaimed:
+        yield f"nobody on the roster: {path[:200]!r}"

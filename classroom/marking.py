@@ -1,0 +1,375 @@
+"""From a submission to its verdicts: the student's cells run inside the walls, the tests out here.
+
+The master is the skeleton: answers are carried over into it by :func:`carry`, so missing cells are restored, copies dropped
+and additions kept. Then the cells run in the master's order: a given cell on both sides, an answer inside alone, a test out
+here alone. In a test the names that the reference answer defines are proxies (:class:`Proxy`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import nbformat
+import numpy as np
+from nbformat import NotebookNode
+
+from .assignment import defined, derived, grade_id, public, role
+from .outside import Gone, Shown, Student, StudentError
+from .sandbox import Sandbox
+
+TEST_SECONDS = 20.0  # of one test cell, out here, the student's answers included
+MESSAGE = 1_000  # characters of a diagnosis
+SOURCE = 40_000  # characters of one cell of a student's that are kept
+EXTRA = 60  # cells that a student may add
+_TURTLES = "lists too deep in one another, or a number too large"
+
+
+@dataclass
+class Verdict:
+    """What became of one test: its points, and what to say."""
+
+    points: float
+    most: float
+    says: str = ""
+
+
+@dataclass
+class Marked:
+    """A submission, executed and judged."""
+
+    notebook: NotebookNode
+    status: str  # "ok", "timeout", "crashed"
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def score(self) -> float:
+        """The points of the tests."""
+        return sum(verdict.points for verdict in self.verdicts.values())
+
+
+# -- the student's answers in the teacher's notebook
+
+
+def carry(master: NotebookNode, handed: NotebookNode) -> tuple[list[tuple[NotebookNode, str]], list[str]]:
+    """Each cell of the master with the source that the student gave it, additions in their places; and notes.
+
+    An answer is found by its grade_id, by the cell's id, by the function that it defines, or by standing between the same
+    neighbours, in this order: another editor may have stripped any of them.
+    """
+    notes: list[str] = []
+    wanted = {grade_id(cell): cell for cell in master.cells}
+    answers = {name: cell for name, cell in wanted.items() if role(cell) in ("answer", "written")}
+    found: dict[str, NotebookNode] = {}
+    place: dict[int, str] = {}  # cell of the student -> name in the master
+    for k, cell in enumerate(handed.cells):
+        name = next((n for n in (_marked(cell), str(cell.get("id", ""))) if n in wanted), "")
+        if not name:
+            continue
+        if name in found and name in answers:
+            # Of two copies the one that says something counts, of two that do the later one.
+            notes.append(f"the cell {name} came twice")
+            if _blank(cell, answers[name]):
+                place[k] = name
+                continue
+        if cell.cell_type == wanted[name].cell_type or name in answers:
+            found[name], place[k] = cell, name
+    given = {_squeezed(public(cell)): name for name, cell in wanted.items() if name not in answers}
+    for k, cell in enumerate(handed.cells):
+        if k not in place and _squeezed(cell.source) in given:
+            place[k] = given[_squeezed(cell.source)]
+    for k, cell in enumerate(handed.cells):  # by what it defines
+        if k in place or cell.cell_type != "code":
+            continue
+        names = set(defined(cell.source))
+        for name, its in answers.items():
+            if name not in found and its.cell_type == "code" and names & set(defined(its.source)):
+                found[name], place[k] = cell, name
+                notes.append(f"the answer {name} was found by what it defines")
+                break
+    _between(master, handed, answers, found, place, notes)
+    missing = [name for name in answers if name not in found]
+    notes += [f"the answer {name} is missing" for name in missing]
+    extras: dict[str, list[NotebookNode]] = {}
+    after, kept = "", 0
+    for k, cell in enumerate(handed.cells):
+        if k in place:
+            after = place[k]
+        elif cell.source.strip() and kept < EXTRA:
+            make = nbformat.v4.new_code_cell if cell.cell_type == "code" else nbformat.v4.new_markdown_cell
+            extras.setdefault(after, []).append(make(cell.source))  # its metadata may claim anything: left behind
+            kept += 1
+    order: list[tuple[NotebookNode, str]] = [(cell, cell.source) for cell in extras.get("", [])]
+    for cell in master.cells:
+        name = grade_id(cell)
+        source = found[name].source if name in found and name in answers else public(cell)
+        order += [(cell, source)] + [(extra, extra.source) for extra in extras.get(name, [])]
+    return [(cell, source[:SOURCE]) for cell, source in order], notes
+
+
+def _marked(cell: NotebookNode) -> str:
+    mark = cell.get("metadata", {}).get("nbgrader")
+    return str(mark.get("grade_id", "")) if isinstance(mark, dict) else ""
+
+
+def _squeezed(source: str) -> str:
+    return re.sub(r"\s+", "", source)
+
+
+def _blank(cell: NotebookNode, master: NotebookNode) -> bool:
+    return not cell.source.strip() or _squeezed(cell.source) == _squeezed(public(master))
+
+
+def _between(
+    master: NotebookNode,
+    handed: NotebookNode,
+    answers: dict[str, NotebookNode],
+    found: dict[str, NotebookNode],
+    place: dict[int, str],
+    notes: list[str],
+) -> None:
+    """Answers whose names are lost altogether: the one unknown cell between two known ones."""
+    order = [grade_id(cell) for cell in master.cells]
+    for name, its in answers.items():
+        if name in found:
+            continue
+        i = order.index(name)
+        before = {k for k, n in place.items() if n in order[:i]}
+        behind = {k for k, n in place.items() if n in order[i + 1 :]}
+        low, high = max(before, default=-1), min((k for k in behind if k > max(before, default=-1)), default=len(handed.cells))
+        unknown = [
+            k for k in range(low + 1, high)
+            if k not in place and handed.cells[k].cell_type == its.cell_type and handed.cells[k].source.strip()
+        ]  # fmt: skip
+        if len(unknown) == 1 or (unknown and its.cell_type == "markdown"):
+            found[name], place[unknown[-1]] = handed.cells[unknown[-1]], name
+            notes.append(f"the answer {name} was found by its place")
+
+
+# -- running it
+
+
+class Proxy:
+    """A function of the student's, as a test sees it."""
+
+    def __init__(self, run: Run, name: str) -> None:
+        self._run, self._name = run, name
+        self.__name__ = name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._run.call(self._name, *args, **kwargs)
+
+
+class Run:
+    """One submission on its way through the cells.
+
+    If the process dies in a call, it is started anew without the tests that were, once for each question: one question's
+    endless loop does not cost the others.
+    """
+
+    def __init__(self, sandbox: Sandbox, key: str, name: str) -> None:
+        self.sandbox, self.key, self.name = sandbox, key, name
+        self.trusted: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
+        self.student: Student | None = sandbox.start()
+        self.left = sandbox.limits.seconds
+        self.done: list[str] = []  # cells that have run inside
+        self.status = "ok"
+        self.why = ""
+
+    def close(self) -> None:
+        """End the student's process."""
+        if self.student is not None:
+            self.student.end()
+        self.student = None
+
+    def _inside(self) -> Student:
+        """The student's process; a new one if it is gone and there is time left."""
+        if self.student is None:
+            if self.left < 1:
+                raise Gone("timeout")
+            self.student = self.sandbox.start()
+            self.student.left = self.left
+            for source in self.done:
+                with contextlib.suppress(StudentError):
+                    self.student.run(source)
+            self.student.shown()
+        return self.student
+
+    def _lost(self, gone: Gone) -> None:
+        self.left = self.student.left if self.student is not None else self.left
+        self.status = "timeout" if gone.why == "timeout" else "crashed"
+        self.why = self.why or str(gone)
+        self.close()
+
+    def cell(self, source: str) -> tuple[Shown, str]:
+        """Run a student's cell inside; what it showed, and what it raised."""
+        try:
+            student = self._inside()
+        except Gone as gone:
+            return Shown(), f"not run: {gone}"
+        raised, shown = "", Shown()
+        try:
+            shown.pictures = student.run(source)
+        except StudentError as error:
+            raised = "\n".join(str(part) for part in error.args if part)
+        except Gone as gone:
+            shown = student.shown() if student.left and self.student else Shown()
+            self._lost(gone)
+            return shown, str(gone)
+        shown.text = student.shown().text
+        self.done.append(source)
+        if student.interrupted:
+            self.status, student.interrupted = "timeout", False
+        return shown, raised
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a student's function."""
+        student = self._inside()
+        try:
+            return student.call(name, *args, **kwargs)
+        except Gone as gone:
+            self._lost(gone)
+            raise
+        finally:
+            if student.interrupted:
+                self.status = "timeout"
+
+    def given(self, source: str) -> None:
+        """Run a cell of the teacher's out here."""
+        exec(compile(source, "<given>", "exec"), self.trusted)
+
+    def test(self, it: str, source: str, names: dict[str, bool]) -> str:
+        """Run a test out here; what is wrong, or the empty string."""
+        names_out = dict(self.trusted)
+        names_out["secret"] = np.random.default_rng(derived(self.key, self.name, it, "secret"))
+        _seed(derived(self.key, self.name, it, "seed"))
+        try:
+            for name, is_function in names.items():
+                names_out[name] = Proxy(self, name) if is_function else self._inside().get(name)
+            with contextlib.redirect_stdout(io.StringIO()), time_limit(TEST_SECONDS):
+                exec(compile(source, "<test>", "exec"), names_out)
+        except AssertionError as error:
+            return str(error)[:MESSAGE] or "not right yet."
+        except StudentError as error:
+            return _plain(error)
+        except Gone as gone:
+            return str(gone)
+        except TimeoutError:
+            return "What came back kept the check busy for too long."
+        except RecursionError:
+            return f"What came back cannot be checked: {_TURTLES}."
+        except Exception as error:
+            return f"What came back cannot be checked ({type(error).__name__}): is it of the kind that the text asks for?"
+        return ""
+
+
+def _plain(error: StudentError) -> str:
+    text = str(error.args[0])
+    if text.startswith("NotImplementedError"):
+        return "No answer yet."
+    trace = error.args[1] if len(error.args) > 1 else ""
+    return f"It stopped with {text}"[:MESSAGE] + (f"\n{trace}" if trace else "")
+
+
+def _seed(number: int) -> None:
+    """One state of all generators before each test, whatever was before."""
+    random.seed(number)
+    np.random.seed(number % 2**32)
+    import torch
+
+    torch.manual_seed(number % 2**63)
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """TimeoutError after so many seconds; in the main thread alone, elsewhere no limit."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def late(number: int, frame: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def mark(master: NotebookNode, handed: NotebookNode, sandbox: Sandbox, *, key: str, name: str) -> Marked:
+    """Execute a submission and judge it.
+
+    Parameters
+    ----------
+    master
+        The assignment of this class, with answers and hidden tests.
+    handed
+        What was handed in: any notebook that nbformat reads.
+    sandbox
+        Starts the student's process.
+    key, name
+        The class key and the assignment's name: from them come the random numbers of hidden tests.
+    """
+    order, notes = carry(master, handed)
+    names: dict[str, bool] = {}
+    for cell in master.cells:
+        if role(cell) == "answer":
+            names |= {n: f for n, f in defined(cell.source).items() if not n.startswith("_")}
+    marked = Marked(nbformat.v4.new_notebook(metadata={"kernelspec": dict(_KERNEL)}), "ok", notes=notes)
+    run = Run(sandbox, key, name)
+    try:
+        for cell, source in order:
+            marked.notebook.cells.append(_one(run, marked, cell, source, names))
+    finally:
+        run.close()
+    marked.status = run.status
+    if run.why:
+        marked.notes.append(run.why)
+    return marked
+
+
+_KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+
+
+def _one(run: Run, marked: Marked, cell: NotebookNode, source: str, names: dict[str, bool]) -> NotebookNode:
+    """Run one cell where it belongs; the cell as it is kept."""
+    kind, it = role(cell) if grade_id(cell) else "free", grade_id(cell)
+    if cell.cell_type != "code":
+        made = nbformat.v4.new_markdown_cell(source if cell.cell_type == "markdown" else f"```\n{source}\n```")
+    elif kind == "test":
+        most = float(cell.metadata.nbgrader["points"])
+        wanted = {n: f for n, f in names.items() if re.search(rf"\b{re.escape(n)}\b", cell.source)}
+        says = run.test(it, cell.source, wanted)
+        marked.verdicts[it] = Verdict(0.0 if says else most, most, says)
+        made = nbformat.v4.new_code_cell(public(cell))
+        made.outputs = [_failed(says) if says else nbformat.v4.new_output("stream", name="stdout", text="right\n")]
+    else:
+        if kind == "given":
+            run.given(cell.source)
+        shown, raised = run.cell(source)
+        made = nbformat.v4.new_code_cell(source)
+        made.outputs = [nbformat.v4.new_output("display_data", {"image/png": p}) for p in shown.pictures]
+        if shown.text:
+            made.outputs.insert(0, nbformat.v4.new_output("stream", name="stdout", text=shown.text))
+        if raised and not raised.startswith("NotImplementedError"):
+            made.outputs.append(_failed(raised))
+    if it and kind != "free":
+        made.id = it
+        made.metadata["nbgrader"] = dict(cell.metadata.nbgrader)
+    return made
+
+
+def _failed(says: str) -> NotebookNode:
+    """What nbgrader takes for a test that failed."""
+    return nbformat.v4.new_output("error", ename="Check", evalue=says, traceback=[says])

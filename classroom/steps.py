@@ -1,0 +1,34 @@
+"""nbgrader's execution step, replaced: what formgrader's Autograde button runs is the sandboxed grader, too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+from nbconvert.exporters.exporter import ResourcesDict
+from nbformat import NotebookNode
+from nbgrader.preprocessors import NbGraderPreprocessor
+
+from .clean import clean
+from .course import Course
+from .handin import read_notebook
+from .marking import mark
+from .sandbox import Sandbox
+
+
+class SandboxedExecute(NbGraderPreprocessor):
+    """Carry the answers into the master, run them inside the walls, judge them outside.
+
+    Stands in the place of nbgrader's OverwriteCells and Execute (`nbgrader_config.py` of a class names it).
+    """
+
+    def preprocess(self, nb: NotebookNode, resources: ResourcesDict) -> tuple[NotebookNode, ResourcesDict]:
+        it = resources["nbgrader"]
+        course = Course(Path(it["db_url"].removeprefix("sqlite:///")).parent)
+        master = nbformat.read(course.master(it["assignment"]), as_version=4)
+        handed = read_notebook(nbformat.writes(nb).encode())
+        with Sandbox() as sandbox:
+            found = mark(master, handed, sandbox, key=course.key, name=it["assignment"])
+        for note in found.notes:
+            self.log.warning("%s: %s", it["student"], note)
+        return clean(found.notebook), resources
