@@ -46,7 +46,9 @@ def parser() -> argparse.ArgumentParser:
 
     new = command("release", "make the students' version, after proving that the assignment grades rightly")
     new.add_argument("assignment", help=a)
-    new = command("try", "run an assignment's reference, blank and planted answers, and say what is wrong with it")
+    new = command(
+        "try", "run an assignment's reference, blank and planted answers, and say what is wrong with it"
+    )
     new.add_argument("assignment", help=a)
     new.add_argument("--question", default="", help="the planted answers of one question alone")
     new.add_argument("--key", default="a key to try with", help="another class's variant")
@@ -55,8 +57,12 @@ def parser() -> argparse.ArgumentParser:
     new.add_argument("source", type=Path, metavar="FROM", help="the folder or zip that was collected")
     new.add_argument("--deadline", type=_when, metavar="WHEN", help="such as 2027-01-31T23:59 (local time)")
     new.add_argument("--workers", type=int, default=min(os.cpu_count() or 1, 8), help="submissions at once")
-    new.add_argument("--seconds", type=float, default=Limits.seconds, help="for one submission (default: %(default)g)")
-    new.add_argument("--fresh", action="store_true", help="new walls for each submission instead of a server that forks")
+    new.add_argument(
+        "--seconds", type=float, default=Limits.seconds, help="for one submission (default: %(default)g)"
+    )
+    new.add_argument(
+        "--fresh", action="store_true", help="new walls for each submission instead of a server that forks"
+    )
     new = command("demonstration", "make a class of ten with submissions of every kind, ready to grade")
     return made
 
@@ -123,7 +129,10 @@ def _grade(asked: argparse.Namespace, course: Course) -> int:
             deadline=asked.deadline, limits=Limits(seconds=asked.seconds), trusted=asked.trusted_students,
             warm=not asked.fresh, workers=asked.workers, tell=tell,
         )  # fmt: skip
-    counts = {status: sum(r.status == status for r in results) for status in dict.fromkeys(r.status for r in results)}
+    counts = {
+        status: sum(r.status == status for r in results)
+        for status in dict.fromkeys(r.status for r in results)
+    }
     print(", ".join(f"{count} {status}" for status, count in counts.items()))
     folder = course.root / "grades"
     print(f"Table:     {folder / asked.assignment}.csv")

@@ -96,7 +96,9 @@ class Assignment:
 
     def __post_init__(self) -> None:
         if not (self.folder / self.name / "assignment.ipynb").is_file():
-            raise SourceError(f"there is no assignment {self.name!r}; there are: {', '.join(names()) or 'none yet'}")
+            raise SourceError(
+                f"there is no assignment {self.name!r}; there are: {', '.join(names()) or 'none yet'}"
+            )
 
     @cached_property
     def source(self) -> NotebookNode:
@@ -182,7 +184,10 @@ def check_master(master: NotebookNode, name: str) -> None:
         if cell.get("id") != it:
             raise SourceError(f"{name}: the cell {it!r} must have its name as id, got {cell.get('id')!r}")
         seen.add(it)
-        opened, closed = (len(re.findall(rf"### {word} (?:SOLUTION|HIDDEN TESTS)", cell.source)) for word in ("BEGIN", "END"))
+        opened, closed = (
+            len(re.findall(rf"### {word} (?:SOLUTION|HIDDEN TESTS)", cell.source))
+            for word in ("BEGIN", "END")
+        )
         if opened != closed:
             raise SourceError(f"{name}: in {it!r} {opened} regions begin and {closed} end")
         if cell.cell_type == "code":
@@ -193,7 +198,9 @@ def check_master(master: NotebookNode, name: str) -> None:
     answers = {grade_id(cell) for cell in master.cells if role(cell) == "answer"}
     tests = {grade_id(cell).removesuffix("_test") for cell in master.cells if role(cell) == "test"}
     if answers != tests:
-        raise SourceError(f"{name}: answers {sorted(answers)} and tests {sorted(tests)} do not belong together")
+        raise SourceError(
+            f"{name}: answers {sorted(answers)} and tests {sorted(tests)} do not belong together"
+        )
 
 
 def defined(source: str) -> dict[str, bool]:
@@ -243,5 +250,3 @@ def leaks(master: NotebookNode, release: NotebookNode) -> set[str]:
     for cell in master.cells:
         secret |= tokens(cell.source) - tokens(public(cell))
     return (shown & secret) - visible - tokens(STUB) - tokens(TEXT_STUB)
-
-

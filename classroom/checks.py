@@ -21,7 +21,9 @@ def expect(given, right, within=1e-9, slips=None, what="the answer", hint="Compa
     """
     right = _numbers(right, what)
     if given is None:
-        raise AssertionError(f"{what}: nothing came back. Is there a return, and are the three dots replaced?")
+        raise AssertionError(
+            f"{what}: nothing came back. Is there a return, and are the three dots replaced?"
+        )
     given = _numbers(given, what)
     if given.shape != right.shape:
         raise AssertionError(f"{what}: shape {right.shape} is expected, got {given.shape}.")

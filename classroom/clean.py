@@ -27,7 +27,11 @@ def plain_markdown(text: str) -> str:
     """
     text = re.sub(r"<(?=[A-Za-z/!?])", "< ", text)
     text = text.replace("![", "!\\[")
-    text = re.sub(r"(?i)\b(javascript|vbscript|data)\s*:", r"\1&#58;", text) if "](" in text or "]:" in text else text
+    text = (
+        re.sub(r"(?i)\b(javascript|vbscript|data)\s*:", r"\1&#58;", text)
+        if "](" in text or "]:" in text
+        else text
+    )
     return _COMMANDS.sub(r"\\mathrm{\1}", text)
 
 

@@ -1,10 +1,10 @@
 """A class: one folder outside the repository with its key, its roster, nbgrader's folders and the gradebook.
 
-    class.key       what makes the variants of this class; keep it, and keep it to yourself
-    roster.csv      id, name, email
-    nbgrader_config.py, gradebook.db, source/ release/ submitted/ autograded/ feedback/    nbgrader's own layout
-    grades/         a CSV and a list of what to look at, for each assignment
-    results/        what the grader found, one file for each submission: why grading again is quick
+class.key       what makes the variants of this class; keep it, and keep it to yourself
+roster.csv      id, name, email
+nbgrader_config.py, gradebook.db, source/ release/ submitted/ autograded/ feedback/    nbgrader's own layout
+grades/         a CSV and a list of what to look at, for each assignment
+results/        what the grader found, one file for each submission: why grading again is quick
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,11 +58,16 @@ class Course:
         """The roster."""
         path = self.root / "roster.csv"
         if not path.exists():
-            raise ValueError(f"there is no roster: write {path} with a column 'id' (and 'name', 'email' if you like)")
+            raise ValueError(
+                f"there is no roster: write {path} with a column 'id' (and 'name', 'email' if you like)"
+            )
         return read_roster(path)
 
     def prepare(self) -> None:
         """Make the folder and nbgrader's settings, where they are not there yet."""
+        programs = str(Path(sys.executable).parent)  # nbgrader starts alembic by its name alone
+        if programs not in os.environ.get("PATH", "").split(os.pathsep):
+            os.environ["PATH"] = os.pathsep.join([programs, os.environ.get("PATH", os.defpath)])
         inside = self.root.resolve()
         for parent in [inside, *inside.parents]:
             if (parent / ".git").exists():

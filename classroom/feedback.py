@@ -73,9 +73,17 @@ def page(name: str, result: Result, master: NotebookNode) -> str:
     text = _template().render(name=name, result=result, parts=shown, most=most)
     if len(text.encode()) > LARGEST:  # the student's own text is the only thing that can be as long
         for part in shown:
-            part["source"], part["printed"], part["pictures"] = part["source"][:2000], part["printed"][:1000], []
+            part["source"], part["printed"], part["pictures"] = (
+                part["source"][:2000],
+                part["printed"][:1000],
+                [],
+            )
         text = _template().render(name=name, result=result, parts=shown, most=most)
-    return text if len(text.encode()) <= LARGEST else _template().render(name=name, result=result, parts=[], most=most)
+    return (
+        text
+        if len(text.encode()) <= LARGEST
+        else _template().render(name=name, result=result, parts=[], most=most)
+    )
 
 
 def _part(cell: NotebookNode, locked: dict[str, NotebookNode], result: Result) -> dict[str, Any] | None:

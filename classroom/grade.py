@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import resource
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
@@ -39,7 +40,9 @@ class Result:
     status: str = "missing"
     handed_in: datetime | None = None
     late: float = 0.0  # hours
-    points: dict[str, float | None] = field(default_factory=dict)  # by question; None while a person must mark it
+    points: dict[str, float | None] = field(
+        default_factory=dict
+    )  # by question; None while a person must mark it
     says: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     notebook: NotebookNode | None = None
@@ -135,7 +138,10 @@ def judged(
                     except BrokenExecutor:
                         raise
                     except Exception as error:
-                        said = {"status": "crashed", "notes": [f"the grader stumbled: {type(error).__name__}: {error}"]}
+                        said = {
+                            "status": "crashed",
+                            "notes": [f"the grader stumbled: {type(error).__name__}: {error}"],
+                        }
                     found[it] = _keep(folder / f"{it}.json", said | {"fingerprint": marks[it]})
                     tell(len(found), len(data))
             except BrokenExecutor:  # a trusted process died: the submissions it may have been are tried alone
@@ -227,9 +233,11 @@ def _store(
 ) -> None:
     """Write verdicts into the gradebook, keep manual marks, and read them back into the results."""
     from nbgrader.api import Gradebook
+    from sqlalchemy.exc import SAWarning
 
     master = nbformat.read(course.master(name), as_version=4)
     written = {grade_id(cell): cell for cell in master.cells if role(cell) == "written"}
+    warnings.filterwarnings("ignore", "Object of type .* not in session", category=SAWarning)
     with Gradebook(course.database) as book:
         due = {"duedate": deadline.astimezone(UTC).replace(tzinfo=None)} if deadline else {}
         book.update_or_create_assignment(name, **due)
@@ -242,7 +250,9 @@ def _store(
             if result.notebook is None:
                 continue
             _write(course.place("submitted", name, person.safe), name, data[person.safe])
-            _write(course.place("autograded", name, person.safe), name, nbformat.writes(result.notebook).encode())
+            _write(
+                course.place("autograded", name, person.safe), name, nbformat.writes(result.notebook).encode()
+            )
             stamp = result.handed_in.replace(tzinfo=None) if result.handed_in else None
             submission = book.update_or_create_submission(name, person.safe, timestamp=stamp)
             answers = {grade_id(cell): cell for cell in result.notebook.cells if grade_id(cell)}
@@ -251,11 +261,11 @@ def _store(
                 if it in written:
                     empty = answers[it].source.strip() in ("", public(written[it]).strip())
                     _by_hand(grade_row, empty, _changed(course, name, person, answers[it].source))
-                    result.points[it] = None if grade_row.needs_manual_grade else grade_row.score
+                    result.points[it] = None if grade_row.needs_manual_grade else _score(grade_row)
                 else:
                     grade_row.auto_score = result.points.get(it) or 0.0
                     grade_row.needs_manual_grade = False
-                    result.points[it] = grade_row.score
+                    result.points[it] = _score(grade_row)
             for comment in submission.notebooks[0].comments:
                 if comment.comment:
                     result.comments[comment.name] = comment.comment
@@ -273,6 +283,12 @@ def _by_hand(row: Any, empty: bool, changed: bool) -> None:
     else:
         row.auto_score = None
         row.needs_manual_grade = row.manual_score is None or (row.needs_manual_grade or changed)
+
+
+def _score(row: Any) -> float:
+    """What a question earns: a mark given by hand goes before the grader's."""
+    found = row.auto_score if row.manual_score is None else row.manual_score
+    return float(found or 0.0) + float(row.extra_credit or 0.0)
 
 
 def _changed(course: Course, name: str, person: Person, source: str) -> bool:
@@ -301,7 +317,11 @@ def _cell(value: object) -> str:
     "'=1+1"
     """
     text = "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-    return f"'{text}" if text[:1] in ("=", "+", "@", "\t", "\r") or (text[:1] == "-" and not _is_number(text)) else text
+    return (
+        f"'{text}"
+        if text[:1] in ("=", "+", "@", "\t", "\r") or (text[:1] == "-" and not _is_number(text))
+        else text
+    )
 
 
 def _is_number(text: str) -> bool:
@@ -328,13 +348,23 @@ def write_table(name: str, course: Course, results: list[Result], unclaimed: lis
     with path.with_suffix(".part").open("w", newline="", encoding="utf-8-sig") as file:
         table = csv.writer(file)
         columns = [it.removesuffix("_test") for it in most]
-        table.writerow(["id", "name", "email", "status", "handed_in", "late_hours", *columns, "total", "of", "to_mark"])
+        table.writerow(
+            ["id", "name", "email", "status", "handed_in", "late_hours", *columns, "total", "of", "to_mark"]
+        )
         for result in results:
             person = result.person
             when = f"{result.handed_in:%Y-%m-%d %H:%M:%S}" if result.handed_in else ""
             points = [result.points.get(it) for it in most]
             open_ = [it for it in most if it in result.points and result.points[it] is None]
-            row = [person.id, person.name, person.email, result.status, when, round(result.late, 2) or None, *points]
+            row = [
+                person.id,
+                person.name,
+                person.email,
+                result.status,
+                when,
+                round(result.late, 2) or None,
+                *points,
+            ]
             table.writerow(map(_cell, [*row, result.total, float(sum(most.values())), " ".join(open_)]))
     os.replace(path.with_suffix(".part"), path)
     lines = list(to_look_at(results, unclaimed))

@@ -79,7 +79,9 @@ def read_roster(path: Path) -> list[Person]:
     rows = csv.DictReader(text.splitlines(), delimiter=";" if head.count(";") > head.count(",") else ",")
     columns = {name.strip().lower(): name for name in rows.fieldnames or []}
     if "id" not in columns:
-        raise ValueError(f"{path.name} needs a column 'id' (and, if you like, 'name', 'email'); it has {sorted(columns)}")
+        raise ValueError(
+            f"{path.name} needs a column 'id' (and, if you like, 'name', 'email'); it has {sorted(columns)}"
+        )
     people: list[Person] = []
     for row in rows:
         it = Person(*((row.get(columns.get(c, ""), "") or "").strip() for c in ("id", "name", "email")))
@@ -227,7 +229,11 @@ def read_notebook(data: bytes) -> NotebookNode:
         cut = "it seems to be cut off" if text.lstrip().startswith("{") else "it holds no JSON"
         raise Unreadable(f"the file is no notebook: {cut}") from None
     sheets = said.get("worksheets") if isinstance(said, dict) else None
-    raw = sheets[0].get("cells") if isinstance(sheets, list) and sheets and isinstance(sheets[0], dict) else None
+    raw = (
+        sheets[0].get("cells")
+        if isinstance(sheets, list) and sheets and isinstance(sheets[0], dict)
+        else None
+    )
     raw = raw if raw is not None else said.get("cells") if isinstance(said, dict) else None
     if not isinstance(raw, list):
         raise Unreadable("the file is no notebook: it has no list of cells")

@@ -25,7 +25,9 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import values
 
 PICTURES, LARGEST_PICTURE = 6, 150_000  # of one cell; bytes
-_SEPARATE = 0x20000 | 0x4000000 | 0x8000000 | 0x10000000 | 0x20000000 | 0x40000000  # mount uts ipc user pid net
+_SEPARATE = (
+    0x20000 | 0x4000000 | 0x8000000 | 0x10000000 | 0x20000000 | 0x40000000
+)  # mount uts ipc user pid net
 
 
 # -- one submission
@@ -80,7 +82,9 @@ class Notebook:
                 case {"get": name}:
                     return self.get(name)
             return {"error": "ValueError", "says": "what is asked?", "trace": ""}
-        except BaseException as error:  # also SystemExit and KeyboardInterrupt: they end a cell, not the grading
+        except (
+            BaseException
+        ) as error:  # also SystemExit and KeyboardInterrupt: they end a cell, not the grading
             return {"error": type(error).__name__, "says": _text(error)[:500], "trace": _trace(error)}
 
 
@@ -133,7 +137,11 @@ def _trace(error: BaseException) -> str:
         steps = traceback.extract_tb(error.__traceback__)
     except BaseException:
         return ""
-    own = [f"{step.filename}, line {step.lineno}, in {step.name}" for step in steps if step.filename[:6] == "<cell "]
+    own = [
+        f"{step.filename}, line {step.lineno}, in {step.name}"
+        for step in steps
+        if step.filename[:6] == "<cell "
+    ]
     return "\n".join(own[-10:])
 
 
@@ -159,7 +167,9 @@ def serve(channel: socket.socket) -> None:
             try:
                 text = values.to_bytes(answer)
             except Exception as error:
-                text = values.to_bytes({"error": type(error).__name__, "says": _text(error)[:500], "trace": ""})
+                text = values.to_bytes(
+                    {"error": type(error).__name__, "says": _text(error)[:500], "trace": ""}
+                )
             channel.sendall(text)
 
 
@@ -206,7 +216,11 @@ def separate() -> None:
     """New namespaces for users, processes, files, network and the rest; what is forked next lives in them."""
     user, group = os.getuid(), os.getgid()
     _checked(_libc.unshare(_SEPARATE), "unshare")
-    for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{user} {user} 1"),
+        ("gid_map", f"{group} {group} 1"),
+    ):
         with open(f"/proc/self/{name}", "w") as file:
             file.write(text)
 
@@ -216,7 +230,9 @@ def private_files(size: int) -> None:
     private = 0x4000 | 0x40000  # recursively private
     _checked(_libc.mount(None, b"/", None, private, None), "mount /")
     for place in (b"/tmp", b"/dev/shm"):
-        _checked(_libc.mount(b"tmpfs", place, b"tmpfs", 0b110, f"size={size},mode=1777".encode()), "mount tmpfs")
+        _checked(
+            _libc.mount(b"tmpfs", place, b"tmpfs", 0b110, f"size={size},mode=1777".encode()), "mount tmpfs"
+        )
     _checked(_libc.mount(b"proc", b"/proc", b"proc", 0b1110, None), "mount /proc")
 
 

@@ -105,7 +105,9 @@ def carry(master: NotebookNode, handed: NotebookNode) -> tuple[list[tuple[Notebo
             after = place[k]
         elif cell.source.strip() and kept < EXTRA:
             make = nbformat.v4.new_code_cell if cell.cell_type == "code" else nbformat.v4.new_markdown_cell
-            extras.setdefault(after, []).append(make(cell.source))  # its metadata may claim anything: left behind
+            extras.setdefault(after, []).append(
+                make(cell.source)
+            )  # its metadata may claim anything: left behind
             kept += 1
     order: list[tuple[NotebookNode, str]] = [(cell, cell.source) for cell in extras.get("", [])]
     for cell in master.cells:
@@ -144,7 +146,10 @@ def _between(
         i = order.index(name)
         before = {k for k, n in place.items() if n in order[:i]}
         behind = {k for k, n in place.items() if n in order[i + 1 :]}
-        low, high = max(before, default=-1), min((k for k in behind if k > max(before, default=-1)), default=len(handed.cells))
+        low, high = (
+            max(before, default=-1),
+            min((k for k in behind if k > max(before, default=-1)), default=len(handed.cells)),
+        )
         unknown = [
             k for k in range(low + 1, high)
             if k not in place and handed.cells[k].cell_type == its.cell_type and handed.cells[k].source.strip()
@@ -346,14 +351,18 @@ def _one(run: Run, marked: Marked, cell: NotebookNode, source: str, names: dict[
     """Run one cell where it belongs; the cell as it is kept."""
     kind, it = role(cell) if grade_id(cell) else "free", grade_id(cell)
     if cell.cell_type != "code":
-        made = nbformat.v4.new_markdown_cell(source if cell.cell_type == "markdown" else f"```\n{source}\n```")
+        made = nbformat.v4.new_markdown_cell(
+            source if cell.cell_type == "markdown" else f"```\n{source}\n```"
+        )
     elif kind == "test":
         most = float(cell.metadata.nbgrader["points"])
         wanted = {n: f for n, f in names.items() if re.search(rf"\b{re.escape(n)}\b", cell.source)}
         says = run.test(it, cell.source, wanted)
         marked.verdicts[it] = Verdict(0.0 if says else most, most, says)
         made = nbformat.v4.new_code_cell(public(cell))
-        made.outputs = [_failed(says) if says else nbformat.v4.new_output("stream", name="stdout", text="right\n")]
+        made.outputs = [
+            _failed(says) if says else nbformat.v4.new_output("stream", name="stdout", text="right\n")
+        ]
     else:
         if kind == "given":
             run.given(cell.source)

@@ -172,7 +172,9 @@ class Student:
             raise Gone("crashed")
         begun = time.monotonic()
         try:
-            text = self._exchange(values.to_bytes(message), begun + min(self.limits.step, max(self.left, 0.1)))
+            text = self._exchange(
+                values.to_bytes(message), begun + min(self.limits.step, max(self.left, 0.1))
+            )
             answer = values.from_bytes(text)
         except ValueError:
             self.end()

@@ -53,7 +53,9 @@ def faults(
     ``only`` tries the planted answers of one question alone.
     """
     master = assignment.fill(key)
-    tests = {grade_id(cell): float(cell.metadata.nbgrader.points) for cell in master.cells if role(cell) == "test"}
+    tests = {
+        grade_id(cell): float(cell.metadata.nbgrader.points) for cell in master.cells if role(cell) == "test"
+    }
 
     def run(handed: NotebookNode) -> Marked:
         return mark(master, handed, sandbox, key=key, name=assignment.name)
@@ -121,7 +123,9 @@ def release(name: str, course: Course, sandbox: Sandbox, *, progress: Progress =
     left = leaks(master, nbformat.read(path, as_version=4))
     if left:
         shutil.rmtree(path.parent)
-        raise Refused(name, [f"the students' version shows words of answers or hidden tests: {sorted(left)[:10]}"])
+        raise Refused(
+            name, [f"the students' version shows words of answers or hidden tests: {sorted(left)[:10]}"]
+        )
     return path
 
 
@@ -138,5 +142,5 @@ def generate(name: str, course: Course) -> Path:
         done = NbGraderAPI(config=settings).generate_assignment(name, force=True, create=True)
     path = course.place("release", name) / f"{name}.ipynb"
     if not done["success"] or not path.exists():
-        raise Refused(name, [f"nbgrader could not make the students' version: {done.get('error') or done.get('log')}"])
+        raise Refused(name, [f"nbgrader could not make the students' version: {done.get('log')}"])
     return path

@@ -39,7 +39,9 @@ def _environment() -> list[Path]:
     import kexue_lite
 
     package = Path(kexue_lite.__file__).resolve().parent
-    system = [Path(name) for name in ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin", "/etc/ld.so.cache")]
+    system = [
+        Path(name) for name in ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin", "/etc/ld.so.cache")
+    ]
     python = [Path(name).resolve() for name in (sys.base_prefix, sys.prefix)]
     return [path for path in dict.fromkeys([*system, *python, package]) if path.exists()]
 
@@ -73,7 +75,9 @@ def walls(limits: Limits) -> list[str]:
         return inner
     setpriv = shutil.which("setpriv")
     if setpriv is None:
-        raise NoSandbox(INSTALL.format(why="root grades, and setpriv (util-linux) is missing to become nobody."))
+        raise NoSandbox(
+            INSTALL.format(why="root grades, and setpriv (util-linux) is missing to become nobody.")
+        )
     # What root alone may read (a Python under /root) is shown first; then root becomes an ordinary user.
     view = [
         program, "--die-with-parent", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", *binds,

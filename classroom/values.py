@@ -11,7 +11,9 @@ import math
 import sys
 
 LARGEST = 64 << 20  # bytes of a message: an answer over 64 MB costs its author that answer
-PARTS = 2_000_000  # elements of lists and dictionaries in one message: they take 30 times their text in memory
+PARTS = (
+    2_000_000  # elements of lists and dictionaries in one message: they take 30 times their text in memory
+)
 DEPTH = 50  # of lists in lists
 
 _TORCH_BY_BITS = {"bfloat16": "int16"}  # numpy does not know it: its bits travel
