@@ -4,6 +4,9 @@ PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+CLASS ?= $(HOME)/kexue_class
+DEMO ?= $(HOME)/kexue_demonstration
+CLASSROOM := $(BIN)/python -m classroom
 CHAPTERS := $(sort $(wildcard notebooks/*.ipynb))
 BUILD := $(BIN)/jupyter-book build . --config _config.yml --toc _toc.yml --warningiserror --keep-going --quiet
 RUN := $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False
@@ -12,10 +15,10 @@ RUN := $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePrepr
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve lab run seeds full judge test lint bench clean
+.PHONY: help book serve lab run classroom release grade mark seeds full judge test lint bench clean
 
 help: ## list the doors
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 book: $(INSTALLED) ## make the environment, build the book from the stored outputs, print the file to open
 	@$(BUILD)
@@ -40,6 +43,20 @@ lint: $(INSTALLED)
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy --no-error-summary
+
+classroom: $(INSTALLED) ## a demonstration class with ten submissions, graded, and formgrader open to mark
+	@$(CLASSROOM) demonstration --class $(DEMO)
+	@$(MAKE) --no-print-directory grade A=01_extrema FROM=$(DEMO)/handed_in CLASS=$(DEMO)
+	@$(MAKE) --no-print-directory mark CLASS=$(DEMO)
+
+release: $(INSTALLED) ## an assignment for your students: A=03_networks (CLASS=folder of the class)
+	@$(CLASSROOM) release $(A) --class $(CLASS)
+
+grade: $(INSTALLED) ## grade what they handed in: A=03_networks FROM=folder-or-zip (DEADLINE=2027-01-31T23:59)
+	@$(CLASSROOM) grade $(A) "$(FROM)" --class $(CLASS) $(if $(DEADLINE),--deadline $(DEADLINE))
+
+mark: $(INSTALLED) ## open formgrader for the written answers (CLASS=folder)
+	@$(CLASSROOM) mark --class $(CLASS)
 
 seeds: $(INSTALLED) ## the stored experiments of the chapters again, three seeds or more each (about two hours)
 	$(BIN)/python -m benchmarks.digits_judge --seeds 0 1 2 3 4

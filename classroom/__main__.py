@@ -6,9 +6,10 @@ import argparse
 import os
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -31,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="kexue-classroom",
         description="Assignments that grade themselves: hand out, collect and grade, in two commands.",
-        epilog="The class's folder holds everything: its key, roster.csv (id, name, email), gradebook, feedback and tables.",
+        epilog="The class's folder holds key, roster.csv (id, name, email), gradebook, feedback and tables.",
     )
     commands = made.add_subparsers(dest="command", required=True, metavar="command")
     a = f"which assignment: {', '.join(names()) or 'none yet'}"
@@ -39,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     def command(name: str, about: str) -> argparse.ArgumentParser:
         new = commands.add_parser(name, help=about, description=about)
         new.add_argument("--class", dest="course", type=Path, default=CLASS, metavar="FOLDER",
-                         help="the class's folder, outside any repository (default: ~/kexue_class)")  # fmt: skip
+                         help="its folder, outside any repository (default: ~/kexue_class)")  # fmt: skip
         new.add_argument("--trusted-students", action="store_true",
                          help="grade without a sandbox: submissions run as you. Deliberate.")  # fmt: skip
         return new
@@ -112,7 +113,7 @@ def _run(asked: argparse.Namespace) -> int:
     return 0
 
 
-def _bar(things: Sequence[object]) -> tqdm:
+def _bar(things: Iterable[Any]) -> Iterable[Any]:
     return tqdm(things, desc="planted answers", unit="", leave=False, disable=None)
 
 

@@ -1,7 +1,8 @@
-"""An assignment as its author wrote it: the source notebook, what the class key changes, the planted wrong answers.
+"""An assignment as its author wrote it: source notebook, what the class key changes, planted wrong answers.
 
-The source is a notebook in nbgrader's format with ``{{names}}``; :func:`Assignment.fill` puts a class's values there, the
-result is the *master*: with answers and hidden tests. :func:`public` is what students see of a cell.
+The source is a notebook in nbgrader's format with ``{{names}}``; :func:`Assignment.fill` puts a class's
+values there, the result is the *master*: with answers and hidden tests. :func:`public` is what students see
+of a cell.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ ASSIGNMENTS = Path(__file__).resolve().parent / "assignments"
 STUB = "# YOUR CODE HERE\nraise NotImplementedError()"
 TEXT_STUB = "YOUR ANSWER HERE"
 _PLACE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
-_REGION = re.compile(r"^(?P<indent>[ \t]*)#*\s*### BEGIN (?P<kind>SOLUTION|HIDDEN TESTS)[^\n]*\n.*?### END (?P=kind)[^\n]*$\n?",
+_REGION = re.compile(r"^(?P<indent>[ \t]*)### BEGIN (?P<kind>SOLUTION|HIDDEN TESTS)[^\n]*\n"
+                     r".*?### END (?P=kind)[^\n]*$\n?",
                      re.M | re.S)  # fmt: skip
 
 
@@ -62,7 +64,8 @@ def grade_id(cell: NotebookNode) -> str:
 def public(cell: NotebookNode) -> str:
     """The source of a cell without answers and hidden tests.
 
-    >>> cell = nbformat.v4.new_code_cell("def f():\\n    ### BEGIN SOLUTION\\n    return 1\\n    ### END SOLUTION")
+    >>> body = "    ### BEGIN SOLUTION\\n    return 1\\n    ### END SOLUTION"
+    >>> cell = nbformat.v4.new_code_cell(f"def f():\\n{body}")
     >>> cell.metadata["nbgrader"] = {"solution": True, "grade": False, "grade_id": "f"}
     >>> print(public(cell))
     def f():
@@ -113,7 +116,7 @@ class Assignment:
         return list(self._module("planted").PLANTED)
 
     def variant(self, key: str) -> dict[str, str]:
-        """What the class key changes, as text to be put into cells; with ``checks``, the code of the checks."""
+        """What the class key changes, as text for cells; with ``checks``, the code of the checks."""
         made: Callable[[random.Random], dict[str, object]] = self._module("variant").variant
         values = {name: str(value) for name, value in made(random.Random(derived(key, self.name))).items()}
         return values | {"checks": checks_source()}
@@ -165,7 +168,7 @@ def filled(text: str, values: dict[str, str]) -> str:
 
 
 def checks_source() -> str:
-    """The code of `checks.py` as it is copied into an assignment: without its examples and the module's docstring."""
+    """The code of `checks.py` as an assignment holds it: without examples and the module's docstring."""
     source = (Path(__file__).parent / "checks.py").read_text()
     body = source.split('"""', 2)[2].strip()
     body = re.sub(r'\n[ \t]*\n?[ \t]*>>> .*?(?=[ \t]*""")', "\n", body, flags=re.S)

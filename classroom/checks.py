@@ -1,10 +1,11 @@
 """How the checks of an assignment speak: what was expected, what came, and which slip it looks like.
 
-This file is copied into every assignment that is handed out, so that a student needs nothing else. It must stand
-alone, stay short, and know no answer.
+This file is copied into every assignment that is handed out, so that a student needs nothing else. It must
+stand alone, stay short, and know no answer.
 """
 
 import ast
+import re
 
 import numpy as np
 
@@ -57,13 +58,14 @@ def unchanged(now, before, what="the input"):
 
 
 def formula(text, names, what="the formula"):
-    """The sympy expression of a text in which only numbers, ``names``, + - * / ** and a few functions may stand.
+    """The sympy expression of a text that holds numbers, ``names``, + - * / ** and a few functions alone.
 
     >>> formula("2*x**2 + sin(x)", "x")
     2*x**2 + sin(x)
     >>> formula("open('secret')", "x")
     Traceback (most recent call last):
-    AssertionError: the formula may hold numbers, x, + - * / ** and exp, log, sqrt, ... alone; 'open' is none of them.
+    AssertionError: the formula may hold numbers, x, + - * / ** and exp, log, sqrt, ... alone; 'open' is
+    none of them.
     """
     import sympy
 
@@ -108,7 +110,7 @@ def formula(text, names, what="the formula"):
     return read(tree)
 
 
-_FUNCTIONS = "sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh exp log sqrt".split()
+_FUNCTIONS = re.findall(r"\w+", "sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh exp log sqrt")
 
 
 def _numbers(value, what):

@@ -1,6 +1,7 @@
 """What a student wrote, made harmless for the page on which a teacher marks it.
 
-Nothing of a student's may become HTML, fetch anything, or run: a page of formgrader runs in the teacher's session.
+Nothing of a student's may become HTML, fetch anything, or run: a page of formgrader runs in the teacher's
+session.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from nbformat import NotebookNode
 
 PICTURES = 120_000  # bytes of base64 of all pictures of a submission together
 PRINTED = 60_000  # characters of everything printed
-_COMMANDS = re.compile(r"\\(href|url|require|unicode|class|style|cssId|bbox|html\w*|data\w*|mmlToken|begingroup|let|"
-                       r"def|gdef|edef|newcommand|renewcommand|newenvironment|includegraphics)\b")  # fmt: skip
+_COMMANDS = re.compile(
+    r"\\(href|url|require|unicode|class|style|cssId|bbox|html\w*|data\w*|mmlToken|begingroup|let|def|gdef|edef|"
+    r"newcommand|renewcommand|newenvironment|includegraphics)\b"
+)
 
 
 def plain_markdown(text: str) -> str:
-    r"""Markdown in which no tag, no picture and no command of MathJax is left that does more than set a formula.
+    r"""Markdown without tags, pictures, and commands of MathJax that do more than set a formula.
 
     >>> plain_markdown("<script>alert(1)</script> a<b ![x](http://y)")
     '< script>alert(1)< /script> a< b !\\[x](http://y)'

@@ -44,8 +44,8 @@ def _markdown() -> MarkdownIt:
 def rendered(text: str) -> str:
     """Markdown with formulas as HTML; tags in it are shown, not obeyed.
 
-    >>> rendered("<b>$x$</b>")[:30]
-    '<p>&lt;b&gt;<math xmlns="http:'
+    >>> rendered("<b>$x$</b>")[:11]
+    '<p>&lt;b&gt;'
     """
     return str(_markdown().render(text))
 

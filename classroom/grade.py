@@ -277,7 +277,7 @@ def _store(
 
 
 def _by_hand(row: Any, empty: bool, changed: bool) -> None:
-    """A written answer waits for a person, unless there is none or it was marked already and has not changed."""
+    """A written answer waits for a person, unless it is empty, or marked already and unchanged."""
     if empty and row.manual_score is None:
         row.auto_score, row.needs_manual_grade = 0.0, False
     else:
@@ -340,7 +340,7 @@ def questions(course: Course, name: str) -> dict[str, float]:
 
 
 def write_table(name: str, course: Course, results: list[Result], unclaimed: list[str]) -> Path:
-    """The CSV with a row for everybody and a column for each question; the list of what to look at beside it."""
+    """The CSV with a row for everybody and a column for each question; beside it what to look at."""
     folder = course.root / "grades"
     folder.mkdir(parents=True, exist_ok=True)
     most = questions(course, name)

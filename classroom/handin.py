@@ -1,7 +1,7 @@
-"""What students hand in: a folder or a zip of notebooks, from any learning platform, by anybody, in any state.
+"""What students hand in: a folder or zip of notebooks, from any learning platform, in any state.
 
-:func:`collect` finds whose each file is and copies it to a safe name; nothing in an archive or a name leads outside the
-folder, one bad file costs nobody else, and nobody is lost: who cannot be matched is listed.
+:func:`collect` finds whose each file is and copies it to a safe name; nothing in an archive or a name leads
+outside the folder, one bad file costs nobody else, and nobody is lost: who cannot be matched is listed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Person:
         >>> Person("s17").safe
         's17'
         >>> Person("..").safe
-        'student-3fbd9f6c'
+        'student-5ec1f7e7'
         """
         if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}", self.id):
             return self.id
@@ -100,8 +100,8 @@ def read_roster(path: Path) -> list[Person]:
 def collect(source: Path, people: list[Person], name: str) -> Collected:
     """Match every notebook of a folder or zip to the roster.
 
-    A file is a student's if one of the folders it lies in, or its own name, is or contains the student's id, name or
-    e-mail address as a whole word. Of several the one handed in last counts.
+    A file is a student's if one of the folders it lies in, or its own name, is or contains the student's
+    id, name or e-mail address as a whole word. Of several the one handed in last counts.
     """
     found = Collected()
     words = {person.id: _words_of(person) for person in people}
@@ -122,7 +122,7 @@ def collect(source: Path, people: list[Person], name: str) -> Collected:
 
 
 def _files(source: Path, odd: list[str]) -> Iterator[tuple[str, bytes | Unreadable, datetime]]:
-    """Every candidate: its path inside, its bytes, when it was handed in. Sorted, so that the order is nobody's luck."""
+    """Every candidate: its path inside, its bytes, when it was handed in; always in the same order."""
     if source.is_dir():
         for path in sorted(source.rglob("*")):
             inside = path.relative_to(source).as_posix()

@@ -1,7 +1,8 @@
 """The student's process: runs the cells of one submission, and calls its functions when it is asked to.
 
-This file runs inside the sandbox, knows no test and no answer, and is not to be trusted after the first line of a student
-has run: whatever it says, the other side (`outside.py`) checks. It stands alone but for `values.py`.
+This file runs inside the sandbox, knows no test and no answer, and is not to be trusted after the first
+line of a student has run: whatever it says, the other side (`outside.py`) checks. It stands alone but for
+`values.py`.
 
     python inside.py once   FD            one submission, over the socket FD
     python inside.py server FD name ...   imports the named modules, then forks for each submission,
@@ -20,6 +21,7 @@ import socket
 import sys
 import traceback
 import warnings
+from collections.abc import Iterator
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import values
@@ -45,10 +47,12 @@ class Notebook:
         self.cells += 1
         name = f"<cell {self.cells}>"
         tree = ast.parse(without_magic(source), filename=name)
-        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        last = tree.body[-1] if tree.body else None
+        if isinstance(last, ast.Expr):
+            tree.body.pop()
         hidden = source.rstrip().endswith(";")
         exec(compile(tree, name, "exec"), self.names)
-        if last is not None:
+        if isinstance(last, ast.Expr):
             shown = eval(compile(ast.Expression(last.value), name, "eval"), self.names)
             if shown is not None and not hidden:
                 print(repr(shown)[:20_000])
@@ -174,7 +178,7 @@ def serve(channel: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def interrupts(wanted: bool):
+def interrupts(wanted: bool) -> Iterator[None]:
     """Let SIGINT raise KeyboardInterrupt, or ignore it."""
     with contextlib.suppress(Exception):
         signal.signal(signal.SIGINT, signal.default_int_handler if wanted else signal.SIG_IGN)
@@ -185,7 +189,7 @@ def interrupts(wanted: bool):
 
 
 def limit(seconds: int, memory: int, file: int, processes: int) -> None:
-    """Hard limits, which no later line can lift: processor seconds, bytes of memory and of a file, processes."""
+    """Hard limits, for ever: processor seconds, bytes of memory and of a file, processes."""
     wanted = {"CPU": seconds, "DATA": memory, "FSIZE": file, "NPROC": processes, "NOFILE": 256, "CORE": 0}
     for name, most in wanted.items():
         if most >= 0:
@@ -200,8 +204,8 @@ def begin(channel: socket.socket, output: int, limits: list[int]) -> None:
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.closerange(max(channel.fileno(), 2) + 1, 256)
-    sys.stdout = io.TextIOWrapper(open(1, "wb", closefd=False), "utf-8", "replace", write_through=False)
-    sys.stderr = io.TextIOWrapper(open(2, "wb", closefd=False), "utf-8", "replace", line_buffering=True)
+    sys.stdout = open(1, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
     with contextlib.suppress(OSError):
         os.chdir("/tmp")
     me = os.pidfd_open(os.getpid())

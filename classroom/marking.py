@@ -1,8 +1,9 @@
 """From a submission to its verdicts: the student's cells run inside the walls, the tests out here.
 
-The master is the skeleton: answers are carried over into it by :func:`carry`, so missing cells are restored, copies dropped
-and additions kept. Then the cells run in the master's order: a given cell on both sides, an answer inside alone, a test out
-here alone. In a test the names that the reference answer defines are proxies (:class:`Proxy`).
+The master is the skeleton: answers are carried over into it by :func:`carry`, so missing cells are
+restored, copies dropped and additions kept. Then the cells run in the master's order: a given cell on both
+sides, an answer inside alone, a test out here alone. In a test the names that the reference answer defines
+are proxies (:class:`Proxy`).
 """
 
 from __future__ import annotations
@@ -62,8 +63,8 @@ class Marked:
 def carry(master: NotebookNode, handed: NotebookNode) -> tuple[list[tuple[NotebookNode, str]], list[str]]:
     """Each cell of the master with the source that the student gave it, additions in their places; and notes.
 
-    An answer is found by its grade_id, by the cell's id, by the function that it defines, or by standing between the same
-    neighbours, in this order: another editor may have stripped any of them.
+    An answer is found by its grade_id, by the cell's id, by the function that it defines, or by standing
+    between the same neighbours, in this order: another editor may have stripped any of them.
     """
     notes: list[str] = []
     wanted = {grade_id(cell): cell for cell in master.cells}
@@ -152,7 +153,9 @@ def _between(
         )
         unknown = [
             k for k in range(low + 1, high)
-            if k not in place and handed.cells[k].cell_type == its.cell_type and handed.cells[k].source.strip()
+            if k not in place
+            and handed.cells[k].cell_type == its.cell_type
+            and handed.cells[k].source.strip()
         ]  # fmt: skip
         if len(unknown) == 1 or (unknown and its.cell_type == "markdown"):
             found[name], place[unknown[-1]] = handed.cells[unknown[-1]], name
@@ -176,8 +179,8 @@ class Proxy:
 class Run:
     """One submission on its way through the cells.
 
-    If the process dies in a call, it is started anew without the tests that were, once for each question: one question's
-    endless loop does not cost the others.
+    If the process dies in a call, it is started anew without the tests that were, once for each question:
+    one question's endless loop does not cost the others.
     """
 
     def __init__(self, sandbox: Sandbox, key: str, name: str) -> None:
@@ -272,7 +275,8 @@ class Run:
         except RecursionError:
             return f"What came back cannot be checked: {_TURTLES}."
         except Exception as error:
-            return f"What came back cannot be checked ({type(error).__name__}): is it of the kind that the text asks for?"
+            kind = type(error).__name__
+            return f"What came back cannot be checked ({kind}): is it of the kind that the text asks for?"
         return ""
 
 
@@ -287,7 +291,7 @@ def _plain(error: StudentError) -> str:
 def _seed(number: int) -> None:
     """One state of all generators before each test, whatever was before."""
     random.seed(number)
-    np.random.seed(number % 2**32)
+    np.random.seed(number % 2**32)  # noqa: NPY002
     import torch
 
     torch.manual_seed(number % 2**63)

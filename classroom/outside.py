@@ -148,7 +148,8 @@ class Student:
         self._drain()
         text = self._printed.decode("utf-8", "replace")[:OUTPUT]
         if self._lost or len(self._printed) > OUTPUT:
-            text += f"\n... ({(len(self._printed) + self._lost) / 1e6:.1f} MB were printed; this is the beginning)"
+            megabytes = (len(self._printed) + self._lost) / 1e6
+            text += f"\n... ({megabytes:.1f} MB were printed; this is the beginning)"
         self._printed.clear()
         self._lost = 0
         return Shown(text.replace("\x00", ""))
@@ -275,10 +276,9 @@ def _put(here: Any, new: Any) -> None:
     with contextlib.suppress(TypeError, ValueError, RuntimeError, AttributeError):
         if isinstance(here, list) and isinstance(new, list):
             here[:] = new
-        elif isinstance(here, dict) and isinstance(new, dict):
-            here.clear()
-            here.update(new)
-        elif isinstance(here, set) and isinstance(new, set):
+        elif (isinstance(here, dict) and isinstance(new, dict)) or (
+            isinstance(here, set) and isinstance(new, set)
+        ):
             here.clear()
             here.update(new)
         elif hasattr(here, "copy_"):

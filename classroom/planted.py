@@ -1,4 +1,4 @@
-"""Wrong answers that students really write: each assignment keeps some, to prove that its checks reject them."""
+"""Wrong answers that students really write: each assignment keeps some, to prove its checks."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Planted:
     """A wrong answer, and the words with which it must be rejected.
 
-    >>> Planted("mean", slip="sum for mean", answer="def mean(x):\\n    return sum(x)", says="divide").question
+    >>> Planted("mean", slip="sum", answer="def mean(x):\\n    return sum(x)", says="divide").question
     'mean'
     """
 

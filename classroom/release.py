@@ -48,7 +48,7 @@ def with_answer(master: NotebookNode, question: str, answer: str) -> NotebookNod
 def faults(
     assignment: Assignment, key: str, sandbox: Sandbox, *, progress: Progress = iter, only: str = ""
 ) -> Iterator[str]:
-    """Whatever keeps an assignment from being handed out: reference, blank version and planted answers are tried.
+    """What keeps an assignment from being handed out: reference, blank and planted answers are tried.
 
     ``only`` tries the planted answers of one question alone.
     """
@@ -107,8 +107,8 @@ def release(name: str, course: Course, sandbox: Sandbox, *, progress: Progress =
     Raises
     ------
     Refused
-        The reference answer does not score full, a blank one scores, a planted wrong answer is accepted or told the
-        wrong thing, or a word of an answer or a hidden test is left in the students' version.
+        The reference answer does not score full, a blank one scores, a planted wrong answer is accepted or
+        told the wrong thing, or a word of an answer or a hidden test is left in the students' version.
     """
     assignment = Assignment(name)
     course.prepare()

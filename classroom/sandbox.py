@@ -1,9 +1,9 @@
-"""The walls: a student's process sees the Python environment to read, a small /tmp to write, and nothing else.
+"""The walls: a student's process may read the Python environment and write to a small /tmp; that is all.
 
-bubblewrap makes them, without any right of the administrator. No network, no file of the course, an empty environment,
-process numbers of its own, hard limits. A server inside the walls imports the libraries once and forks for each
-submission, every child in namespaces of its own (`inside.py`); where the system forbids that, each submission gets fresh
-walls. What is stopped, and what is not, stands in the teacher's guide.
+bubblewrap makes them, without any right of the administrator. No network, no file of the course, an empty
+environment, process numbers of its own, hard limits. A server inside the walls imports the libraries once
+and forks for each submission, every child in namespaces of its own (`inside.py`); where the system forbids
+that, each submission gets fresh walls. What is stopped, and what is not, stands in the teacher's guide.
 """
 
 from __future__ import annotations
@@ -24,38 +24,38 @@ WARM = ["numpy", "scipy.linalg", "scipy.optimize", "sympy", "torch", "matplotlib
 NOBODY = 65534  # the ordinary user that root becomes first: limits on processes do not bind root
 INSTALL = (
     "There is no sandbox here, so nothing is graded: {why}\n"
-    "On Debian or Ubuntu: apt install bubblewrap. On Fedora: dnf install bubblewrap. Unprivileged user namespaces must\n"
-    "be allowed (Ubuntu 24.04: an AppArmor profile for bwrap; in a container: seccomp that allows unshare and mount).\n"
+    "On Debian or Ubuntu: apt install bubblewrap. On Fedora: dnf install bubblewrap.\n"
+    "Unprivileged user namespaces must be allowed (Ubuntu 24.04: an AppArmor profile for bwrap;\n"
+    "in a container: a seccomp profile that allows unshare and mount).\n"
     "If you trust these students with your account on this machine, --trusted-students grades without walls."
 )
 
 
 class NoSandbox(RuntimeError):
-    """There are no walls on this machine; the text says what to install and what the deliberate way round is."""
+    """There are no walls here; the text says what to install, and the deliberate way round."""
 
 
-def _environment() -> list[Path]:
-    """What a student's process may read: the system's libraries, this Python, and the book's package."""
+def _places() -> dict[Path, str]:
+    """What a student's process may read, and where it stands: Python, the book's package, our half."""
     import kexue_lite
 
-    package = Path(kexue_lite.__file__).resolve().parent
     system = [
         Path(name) for name in ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin", "/etc/ld.so.cache")
     ]
-    python = [Path(name).resolve() for name in (sys.base_prefix, sys.prefix)]
-    return [path for path in dict.fromkeys([*system, *python, package]) if path.exists()]
+    places = {path: str(path) for path in [*system, Path(sys.base_prefix).resolve()] if path.exists()}
+    if sys.prefix != sys.base_prefix:
+        places[Path(sys.prefix)] = "/env"
+    places[Path(kexue_lite.__file__).resolve().parent] = "/book/kexue_lite"
+    return places | {HERE / name: f"/grader/{name}" for name in ("inside.py", "values.py")}
 
 
-def _binds(paths: list[Path]) -> list[str]:
-    made: list[str] = []
-    for parent in sorted({p for path in paths for p in path.parents if p != Path("/")}):
-        if not any(parent == path or path in parent.parents for path in paths):
-            made += ["--perms", "0755", "--dir", str(parent)]
-    for path in paths:
-        if path.is_symlink():
-            made += ["--symlink", os.readlink(path), str(path)]
-        else:
-            made += ["--ro-bind", str(path), str(path)]
+def _binds(places: dict[Path, str]) -> list[str]:
+    parents = {p for path in places.values() for p in Path(path).parents if p != Path("/")}
+    made = [word for p in sorted(parents) for word in ("--perms", "0755", "--dir", str(p))]
+    for path, name in places.items():
+        made += (
+            ["--symlink", os.readlink(path), name] if path.is_symlink() else ["--ro-bind", str(path), name]
+        )
     return made
 
 
@@ -64,7 +64,8 @@ def walls(limits: Limits) -> list[str]:
     program = shutil.which("bwrap")
     if program is None:
         raise NoSandbox(INSTALL.format(why="bubblewrap (bwrap) is not installed."))
-    binds = _binds([*_environment(), HERE / "inside.py", HERE / "values.py"])
+    places = _places()
+    binds = _binds({Path(name): name for name in places.values()} if os.getuid() == 0 else places)
     inner = [
         program, "--unshare-all", "--die-with-parent", "--new-session", "--clearenv", *binds,
         "--proc", "/proc", "--dev", "/dev",
@@ -80,9 +81,10 @@ def walls(limits: Limits) -> list[str]:
         )
     # What root alone may read (a Python under /root) is shown first; then root becomes an ordinary user.
     view = [
-        program, "--die-with-parent", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", *binds,
+        program, "--die-with-parent", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", *_binds(places),
         "--bind", "/proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp",
-        setpriv, f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all",
+        setpriv, f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
+        "--bounding-set=-all", "--inh-caps=-all",
     ]  # fmt: skip
     return [*view, *inner]
 
@@ -91,14 +93,19 @@ def _settings() -> list[str]:
     """The whole environment of a student's process."""
     one = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     chosen = {
-        "HOME": "/tmp", "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "MPLBACKEND": "agg", "MPLCONFIGDIR": "/tmp",
-        "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "", **one,
+        "HOME": "/tmp", "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8",
+        "MPLBACKEND": "agg", "MPLCONFIGDIR": "/tmp",
+        "PYTHONPATH": "/book", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", **one,
     }  # fmt: skip
     return [word for name, value in chosen.items() for word in ("--setenv", name, value)]
 
 
-def _command(*words: str) -> list[str]:
-    return [sys.executable, "-s", str(HERE / "inside.py"), *words]
+def _command(trusted: bool, *words: str) -> list[str]:
+    """How `inside.py` is started: within the walls from its place there."""
+    if trusted:
+        return [sys.executable, "-s", str(HERE / "inside.py"), *words]
+    python = "/env/bin/python" if sys.prefix != sys.base_prefix else sys.executable
+    return [python, "-s", "/grader/inside.py", *words]
 
 
 class Sandbox:
@@ -145,10 +152,7 @@ class Sandbox:
         ours, theirs = socket.socketpair()
         read, write = os.pipe()
         try:
-            if self.warm:
-                end = self._fork(theirs, write)
-            else:
-                end = self._fresh(theirs, write)
+            end = self._fork(theirs, write) if self.warm else self._fresh(theirs, write)
         except BaseException:
             ours.close()
             os.close(read)
@@ -169,7 +173,7 @@ class Sandbox:
         return [str(n) for n in (int(it.seconds) + 10, it.memory, it.file, processes)]
 
     def _fresh(self, channel: socket.socket, output: int):  # type: ignore[no-untyped-def]
-        words = _command("once", str(channel.fileno()), str(output), *self._numbers())
+        words = _command(self.trusted, "once", str(channel.fileno()), str(output), *self._numbers())
         process = subprocess.Popen(
             words if self.trusted else [*walls(self.limits), *words],
             pass_fds=(channel.fileno(), output), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
@@ -194,7 +198,7 @@ class Sandbox:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._server = subprocess.Popen(
-                [*walls(self.limits), *_command("server", str(theirs.fileno()), *WARM)],
+                [*walls(self.limits), *_command(False, "server", str(theirs.fileno()), *WARM)],
                 pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE, cwd="/",
             )  # fmt: skip
@@ -209,8 +213,8 @@ class Sandbox:
 def self_test(sandbox: Sandbox) -> None:
     """Start one process and see that the walls stand; NoSandbox if they do not.
 
-    Tried from inside: another user's file, the network, the processes of this machine, the environment, the limit
-    on processes.
+    Tried from inside: another user's file, the network, the processes of this machine, the environment, the
+    limit on processes.
     """
     with contextlib.closing(_Closing(sandbox.start())) as inside:
         try:
@@ -236,12 +240,11 @@ found = []
 if os.getuid() == 0: found.append("the process is root's")
 if os.path.exists({str(HERE / "assignments")!r}): found.append("the files of the course can be seen")
 if sum(name.isdigit() for name in os.listdir("/proc")) > 3: found.append("other processes can be seen")
-if set(os.listdir("/sys/class/net") if os.path.exists("/sys/class/net") else []) - {{"lo"}}: found.append("network")
 if resource.getrlimit(resource.RLIMIT_NPROC)[1] < 0: found.append("no limit on processes")
 try:
     socket.create_connection(("1.1.1.1", 53), timeout=0.5); found.append("the network can be reached")
 except OSError: pass
 try:
-    open({str(HERE / "inside.py")!r}, "a"); found.append("the grader can be changed")
+    open("/grader/inside.py", "a"); found.append("the grader can be changed")
 except OSError: pass
 """

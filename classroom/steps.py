@@ -1,4 +1,4 @@
-"""nbgrader's execution step, replaced: what formgrader's Autograde button runs is the sandboxed grader, too."""
+"""nbgrader's execution step, replaced: formgrader's Autograde button runs the sandboxed grader, too."""
 
 from __future__ import annotations
 
