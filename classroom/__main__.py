@@ -1,4 +1,4 @@
-"""The commands of a teacher: release, grade, try, demonstration."""
+"""The commands of a teacher: release, grade, mark, try, demonstration."""
 
 from __future__ import annotations
 
@@ -64,6 +64,9 @@ def parser() -> argparse.ArgumentParser:
     new.add_argument(
         "--fresh", action="store_true", help="new walls for each submission instead of a server that forks"
     )
+    new = command("mark", "open formgrader, where written answers are marked")
+    new.add_argument("--port", type=int, default=8888)
+    new.add_argument("--no-browser", action="store_true", help="print the address, open nothing")
     new = command("demonstration", "make a class of ten with submissions of every kind, ready to grade")
     return made
 
@@ -97,6 +100,10 @@ def _run(asked: argparse.Namespace) -> int:
 
         print(build(course))
         return 0
+    if asked.command == "mark":
+        from .formgrader import serve
+
+        return serve(course, port=asked.port, browser=not asked.no_browser)
     sandbox = Sandbox(Limits(), trusted=asked.trusted_students)
     with sandbox:
         if not asked.trusted_students:

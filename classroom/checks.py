@@ -92,8 +92,10 @@ def formula(text, names, what="the formula"):
                 return read(operand)
             case ast.BinOp(left=left, op=op, right=right) if type(op) in operations:
                 left, right = read(left), read(right)
-                if isinstance(op, ast.Pow) and (right.is_number and abs(right) > 20):
-                    refuse("a power that high")
+                if isinstance(op, ast.Pow) and right.is_number:
+                    bits = int(abs(left.p * left.q)).bit_length() if left.is_Rational else 1
+                    if abs(right) > 20 or abs(right) * bits > 2000:
+                        refuse("a power that high")
                 return operations[type(op)](left, right)
             case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in functions:
                 return functions[name](read(argument))

@@ -10,6 +10,7 @@ import base64
 import binascii
 import re
 
+import nbformat
 from nbformat import NotebookNode
 
 PICTURES = 120_000  # bytes of base64 of all pictures of a submission together
@@ -54,25 +55,37 @@ def is_picture(data: object) -> bool:
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:
-    """Keep of an executed submission what a marker needs, within a size that a page can carry."""
+    """Keep of an executed submission what a marker needs, within a size that a page can carry.
+
+    Text and PNG alone; no metadata but nbgrader's, no attachment, no raw cell.
+    """
+    notebook.metadata = nbformat.from_dict({"language_info": {"name": "python"}})
     pictures, printed = PICTURES, PRINTED
     for cell in notebook.cells:
-        if cell.cell_type == "markdown" and not cell.metadata.get("nbgrader", {}).get("locked"):
-            cell.source = plain_markdown(cell.source)
+        mark = cell.metadata.get("nbgrader")
+        known = isinstance(mark, dict) and re.fullmatch(r"[\w-]{1,100}", str(mark.get("grade_id", "")))
+        cell.metadata = nbformat.from_dict({"nbgrader": mark} if known else {})
+        cell.pop("attachments", None)
+        if cell.cell_type == "raw":
+            cell.cell_type = "markdown"
+        if cell.cell_type == "markdown":
+            if not (known and mark.get("locked")):
+                cell.source = plain_markdown(cell.source)
+            continue
         kept = []
-        for output in cell.get("outputs", []):
-            if output.output_type == "display_data":
-                picture = output.data.get("image/png", "")
-                if is_picture(picture) and len(picture) <= pictures:
-                    pictures -= len(picture)
-                    kept.append(output)
-            elif output.output_type == "stream":
-                text = output.text[: max(printed, 0)]
-                printed -= len(output.text)
-                output.text = text if len(text) == len(output.text) else text + "\n... (cut)\n"
+        for output in cell.outputs:
+            if output.output_type == "error":
                 kept.append(output)
-            else:
-                kept.append(output)
-        if cell.cell_type == "code":
-            cell.outputs = kept
+                continue
+            text = output.get("text", output.get("data", {}).get("text/plain", ""))
+            picture = output.get("data", {}).get("image/png", "")
+            if is_picture(picture) and len(picture) <= pictures:
+                pictures -= len(picture)
+                kept.append(nbformat.v4.new_output("display_data", {"image/png": picture}))
+            elif text:
+                short = text[: max(printed, 0)]
+                printed -= len(text)
+                short += "" if len(short) == len(text) else "\n... (cut)\n"
+                kept.append(nbformat.v4.new_output("stream", name="stdout", text=short))
+        cell.outputs = kept
     return notebook

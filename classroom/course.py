@@ -16,6 +16,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import nbgrader
+
 from .assignment import SourceError
 from .handin import Person, read_roster
 
@@ -30,6 +32,11 @@ c.Autograde.autograde_preprocessors = [
     "nbgrader.preprocessors.SaveAutoGrades",
     "nbgrader.preprocessors.AssignLatePenalties",
 ]
+# The marker's page: nothing of a student's becomes HTML, formulas are MathML, nothing is fetched.
+c.HTMLExporter.preprocessors = ["classroom.steps.CleanNotebook"]
+c.HTMLExporter.filters = {{"markdown2html": "classroom.feedback.rendered"}}
+c.HTMLExporter.extra_template_basedirs = [{pages!r}, {templates!r}]
+c.Exchange.root = {exchange!r}
 '''
 
 
@@ -78,7 +85,14 @@ class Course:
         settings = self.root / "nbgrader_config.py"
         if not settings.exists():
             course = re.sub(r"[^A-Za-z0-9_-]+", "-", inside.name) or "class"
-            settings.write_text(SETTINGS.format(course=course, root=str(inside)))
+            (inside / ".exchange").mkdir(exist_ok=True)  # nbgrader complains without; nothing goes through it
+            os.chmod(inside / ".exchange", 0o777)
+            places = {
+                "pages": str(Path(__file__).parent / "pages"),
+                "templates": str(Path(nbgrader.__file__).parent / "server_extensions/formgrader/templates"),
+                "exchange": str(inside / ".exchange"),
+            }
+            settings.write_text(SETTINGS.format(course=course, root=str(inside), **places))
 
     @property
     def database(self) -> str:

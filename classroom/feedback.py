@@ -44,7 +44,7 @@ def _markdown() -> MarkdownIt:
 def rendered(text: str) -> str:
     """Markdown with formulas as HTML; tags in it are shown, not obeyed.
 
-    >>> rendered("<b>$x$</b>")[:11]
+    >>> rendered("<b>$x$</b>")[:12]
     '<p>&lt;b&gt;'
     """
     return str(_markdown().render(text))
@@ -57,7 +57,7 @@ def coloured(source: str) -> str:
 
 @cache
 def _template() -> jinja2.Template:
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    loader = jinja2.FileSystemLoader(Path(__file__).parent / "pages")
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(markdown=rendered, python=coloured)
     environment.globals["colours"] = HtmlFormatter().get_style_defs("pre")

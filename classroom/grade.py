@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import faulthandler
 import hashlib
 import json
 import multiprocessing
 import os
+import re
 import resource
 import warnings
 from collections.abc import Callable, Iterator
@@ -62,7 +64,9 @@ _worker: dict[str, Any] = {}
 def _begin(master: str, key: str, name: str, limits: Limits, trusted: bool, warm: bool) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (OWN_MEMORY, OWN_MEMORY))
     notebook = nbformat.reads(master, as_version=4)
-    _worker.update(master=notebook, key=key, name=name, sandbox=Sandbox(limits, trusted=trusted, warm=warm))
+    sandbox = Sandbox(limits, trusted=trusted, warm=warm)
+    silent = open(os.devnull, "w")  # noqa: SIM115
+    _worker.update(master=notebook, key=key, name=name, sandbox=sandbox, silent=silent)
 
 
 def _judge(data: bytes) -> dict[str, Any]:
@@ -71,7 +75,14 @@ def _judge(data: bytes) -> dict[str, Any]:
         handed = read_notebook(data)
     except Unreadable as error:
         return {"status": "unreadable", "notes": [str(error)]}
-    found = mark(_worker["master"], handed, _worker["sandbox"], key=_worker["key"], name=_worker["name"])
+    limit = _worker["sandbox"].limits.seconds
+    faulthandler.dump_traceback_later(
+        2 * limit + 60, exit=True, file=_worker["silent"]
+    )  # whatever hangs in here
+    try:
+        found = mark(_worker["master"], handed, _worker["sandbox"], key=_worker["key"], name=_worker["name"])
+    finally:
+        faulthandler.cancel_dump_traceback_later()
     return {
         "status": found.status,
         "notes": found.notes,
@@ -243,9 +254,12 @@ def _store(
         book.update_or_create_assignment(name, **due)
         for result in results:
             person = result.person
-            first, _, last = (person.name or person.id).rpartition(" ")
+            shown = re.sub(
+                r"[<>&\"']", "", person.name or person.safe
+            )  # formgrader puts names into its pages
+            first, _, last = shown.rpartition(" ")
             book.update_or_create_student(
-                person.safe, first_name=first, last_name=last, email=person.email, lms_user_id=person.id
+                person.safe, first_name=first, last_name=last, email=person.email, lms_user_id=person.safe
             )
             if result.notebook is None:
                 continue

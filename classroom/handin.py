@@ -220,7 +220,11 @@ def read_notebook(data: bytes) -> NotebookNode:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        text = data.decode("utf-16") if data[:2] in (b"\xff\xfe", b"\xfe\xff") else data.decode("latin-1")
+        text = (
+            data.decode("utf-16", "replace")
+            if data[:2] in (b"\xff\xfe", b"\xfe\xff")
+            else data.decode("latin-1")
+        )
     try:
         said = json.loads(text)
     except RecursionError:

@@ -14,6 +14,7 @@ import random
 import re
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +30,7 @@ from .sandbox import Sandbox
 TEST_SECONDS = 20.0  # of one test cell, out here, the student's answers included
 MESSAGE = 1_000  # characters of a diagnosis
 SOURCE = 40_000  # characters of one cell of a student's that are kept
+RESTARTS = 8  # of a student's process that died
 EXTRA = 60  # cells that a student may add
 _TURTLES = "lists too deep in one another, or a number too large"
 
@@ -165,6 +167,10 @@ def _between(
 # -- running it
 
 
+class TooLong(BaseException):
+    """A test has used its time. No ordinary `except` takes it for something else."""
+
+
 class Proxy:
     """A function of the student's, as a test sees it."""
 
@@ -189,22 +195,26 @@ class Run:
         self.student: Student | None = sandbox.start()
         self.left = sandbox.limits.seconds
         self.done: list[str] = []  # cells that have run inside
+        self.starts = 1
         self.status = "ok"
         self.why = ""
 
     def close(self) -> None:
         """End the student's process."""
         if self.student is not None:
+            self.left = self.student.left
             self.student.end()
         self.student = None
 
     def _inside(self) -> Student:
         """The student's process; a new one if it is gone and there is time left."""
         if self.student is None:
-            if self.left < 1:
+            if self.left < 1 or self.starts > RESTARTS:
                 raise Gone("timeout")
+            begun = time.monotonic()
             self.student = self.sandbox.start()
-            self.student.left = self.left
+            self.starts += 1
+            self.student.left = self.left - (time.monotonic() - begun)
             for source in self.done:
                 with contextlib.suppress(StudentError):
                     self.student.run(source)
@@ -212,7 +222,6 @@ class Run:
         return self.student
 
     def _lost(self, gone: Gone) -> None:
-        self.left = self.student.left if self.student is not None else self.left
         self.status = "timeout" if gone.why == "timeout" else "crashed"
         self.why = self.why or str(gone)
         self.close()
@@ -229,9 +238,8 @@ class Run:
         except StudentError as error:
             raised = "\n".join(str(part) for part in error.args if part)
         except Gone as gone:
-            shown = student.shown() if student.left and self.student else Shown()
             self._lost(gone)
-            return shown, str(gone)
+            return Shown(), str(gone)
         shown.text = student.shown().text
         self.done.append(source)
         if student.interrupted:
@@ -270,7 +278,8 @@ class Run:
             return _plain(error)
         except Gone as gone:
             return str(gone)
-        except TimeoutError:
+        except TooLong:
+            self.close()  # it may be in the middle of an answer
             return "What came back kept the check busy for too long."
         except RecursionError:
             return f"What came back cannot be checked: {_TURTLES}."
@@ -299,16 +308,16 @@ def _seed(number: int) -> None:
 
 @contextlib.contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """TimeoutError after so many seconds; in the main thread alone, elsewhere no limit."""
+    """TooLong after so many seconds, and again each second; in the main thread alone, elsewhere no limit."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def late(number: int, frame: object) -> None:
-        raise TimeoutError
+        raise TooLong
 
     before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
     try:
         yield
     finally:

@@ -70,6 +70,7 @@ def walls(limits: Limits) -> list[str]:
         program, "--unshare-all", "--die-with-parent", "--new-session", "--clearenv", *binds,
         "--proc", "/proc", "--dev", "/dev",
         "--size", str(limits.file), "--tmpfs", "/tmp", "--size", str(limits.file), "--tmpfs", "/dev/shm",
+        "--remount-ro", "/dev", "--remount-ro", "/",  # one server serves many: nobody leaves anything behind
         "--chdir", "/tmp", *_settings(),
     ]  # fmt: skip
     if os.getuid() != 0:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nbformat
 from nbconvert.exporters.exporter import ResourcesDict
+from nbconvert.preprocessors import Preprocessor
 from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 
@@ -14,6 +15,13 @@ from .course import Course
 from .handin import read_notebook
 from .marking import mark
 from .sandbox import Sandbox
+
+
+class CleanNotebook(Preprocessor):
+    """What formgrader shows of a submission, harmless whoever executed it."""
+
+    def preprocess(self, nb: NotebookNode, resources: ResourcesDict) -> tuple[NotebookNode, ResourcesDict]:
+        return clean(nb), resources
 
 
 class SandboxedExecute(NbGraderPreprocessor):

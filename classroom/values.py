@@ -16,6 +16,7 @@ LARGEST = 64 << 20  # bytes of a message: an answer over 64 MB costs its author 
 PARTS = (
     2_000_000  # elements of lists and dictionaries in one message: they take 30 times their text in memory
 )
+KEYS = 10_000  # of a set or a dictionary: keys that were chosen to collide cost their square
 DEPTH = 50  # of lists in lists
 
 _TORCH_BY_BITS = {"bfloat16": "int16"}  # numpy does not know it: its bits travel
@@ -84,20 +85,31 @@ def decode(said: Any) -> Any:
     Traceback (most recent call last):
     ValueError: no array of numbers: 'O'
     """
-    if said is None or isinstance(said, bool | int | float | str):
+    try:
+        return _decoded(said)
+    except (TypeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"no value: {error}") from None
+
+
+def _decoded(said: Any) -> Any:
+    if said is None or isinstance(said, bool | int | float):
         return said
+    if isinstance(said, str):
+        return said.encode(
+            "utf-8", "replace"
+        ).decode()  # half a letter would stop whoever writes it to a file
     if isinstance(said, list):
-        return [decode(part) for part in said]
+        return [_decoded(part) for part in said]
     if isinstance(said, dict):
         match said:
             case {"complex": [float() | int() as real, float() | int() as imag]}:
                 return complex(real, imag)
             case {"tuple": list() as parts}:
-                return tuple(decode(part) for part in parts)
+                return tuple(_decoded(part) for part in parts)
             case {"set": list() as parts}:
-                return _hashed(set, [decode(part) for part in parts])
+                return _hashed(set, [_decoded(part) for part in parts])
             case {"dict": list() as pairs} if all(isinstance(p, list) and len(p) == 2 for p in pairs):
-                return _hashed(dict, [(decode(k), decode(v)) for k, v in pairs])
+                return _hashed(dict, [(_decoded(k), _decoded(v)) for k, v in pairs])
             case {"numpy": str() as dtype, "shape": list() as shape, "data": str() as data}:
                 return _as_array(dtype, shape, data)
             case {"torch": str() as name, "shape": list() as shape, "data": str() as data}:
@@ -106,6 +118,8 @@ def decode(said: Any) -> Any:
 
 
 def _hashed(kind: Callable[[list], Any], parts: list) -> Any:
+    if len(parts) > KEYS:
+        raise ValueError(f"more than {KEYS:,} keys")
     try:
         return kind(parts)
     except TypeError:
@@ -115,14 +129,29 @@ def _hashed(kind: Callable[[list], Any], parts: list) -> Any:
 def _as_array(dtype: str, shape: list, data: str) -> Any:
     import numpy as np
 
-    if dtype[1:] not in {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16"}:
+    if dtype[:1] not in "<>|=" or dtype[1:] not in {
+        "b1",
+        "i1",
+        "i2",
+        "i4",
+        "i8",
+        "u1",
+        "u2",
+        "u4",
+        "u8",
+        "f2",
+        "f4",
+        "f8",
+        "c8",
+        "c16",
+    }:
         raise ValueError(f"no array of numbers: {dtype!r}")
     if not all(type(n) is int and n >= 0 for n in shape) or len(shape) > 32:
         raise ValueError(f"no shape: {str(shape)[:60]}")
     kind, raw = np.dtype(dtype), base64.b64decode(data)
     if math.prod(shape) * kind.itemsize != len(raw):
         raise ValueError(f"an array of shape {str(shape)[:60]} has another number of bytes")
-    array = np.frombuffer(raw, dtype=kind).reshape(shape).copy()
+    array = np.frombuffer(raw, dtype=np.uint8 if kind.kind == "b" else kind).reshape(shape).astype(kind)
     return array if shape else array[()]
 
 
