@@ -46,7 +46,8 @@ lint: $(INSTALLED)
 
 classroom: $(INSTALLED) ## a demonstration class with ten submissions, graded, and formgrader open to mark
 	@$(CLASSROOM) demonstration --class $(DEMO)
-	@$(MAKE) --no-print-directory grade A=01_extrema FROM=$(DEMO)/handed_in CLASS=$(DEMO)
+	@$(MAKE) --no-print-directory grade A=01_extrema FROM=$(DEMO)/handed_in CLASS=$(DEMO) \
+		DEADLINE=$$(cat $(DEMO)/deadline.txt)
 	@$(MAKE) --no-print-directory mark CLASS=$(DEMO)
 
 release: $(INSTALLED) ## an assignment for your students: A=03_networks (CLASS=folder of the class)

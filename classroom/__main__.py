@@ -95,11 +95,6 @@ def _run(asked: argparse.Namespace) -> int:
     course = Course(asked.course.expanduser())
     if asked.trusted_students:
         print(BANNER, file=sys.stderr)
-    if asked.command == "demonstration":
-        from .demonstration import build
-
-        print(build(course))
-        return 0
     if asked.command == "mark":
         from .formgrader import serve
 
@@ -115,7 +110,12 @@ def _run(asked: argparse.Namespace) -> int:
             found = list(faults(assignment, asked.key, sandbox, progress=_bar, only=asked.question))
             print("\n".join(found) or f"{asked.assignment}: nothing wrong was found")
             return 1 if found else 0
-        path = release(asked.assignment, course, sandbox, progress=_bar)
+        if asked.command == "demonstration":
+            from .demonstration import build
+
+            print(f"Ten students and what nine of them handed in: {build(course, sandbox, progress=_bar)}")
+            return 0
+        path = release(Assignment(asked.assignment), course, sandbox, progress=_bar)
     print(f"Hand this file out: {path}")
     return 0
 
@@ -126,6 +126,7 @@ def _bar(things: Iterable[Any]) -> Iterable[Any]:
 
 def _grade(asked: argparse.Namespace, course: Course) -> int:
     course.prepare()
+    limits = Limits(seconds=asked.seconds, step=min(Limits.step, asked.seconds / 3))
     with tqdm(desc="submissions", unit="", disable=None) as bar:
 
         def tell(done: int, of: int) -> None:
@@ -134,7 +135,7 @@ def _grade(asked: argparse.Namespace, course: Course) -> int:
 
         results = grade(
             asked.assignment, course, asked.source.expanduser(),
-            deadline=asked.deadline, limits=Limits(seconds=asked.seconds), trusted=asked.trusted_students,
+            deadline=asked.deadline, limits=limits, trusted=asked.trusted_students,
             warm=not asked.fresh, workers=asked.workers, tell=tell,
         )  # fmt: skip
     counts = {

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import re
 import resource
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
@@ -75,7 +76,7 @@ def _judge(data: bytes) -> dict[str, Any]:
         handed = read_notebook(data)
     except Unreadable as error:
         return {"status": "unreadable", "notes": [str(error)]}
-    limit = _worker["sandbox"].limits.seconds
+    limit, begun = _worker["sandbox"].limits.seconds, time.monotonic()
     faulthandler.dump_traceback_later(
         2 * limit + 60, exit=True, file=_worker["silent"]
     )  # whatever hangs in here
@@ -85,6 +86,7 @@ def _judge(data: bytes) -> dict[str, Any]:
         faulthandler.cancel_dump_traceback_later()
     return {
         "status": found.status,
+        "seconds": round(time.monotonic() - begun, 3),
         "notes": found.notes,
         "verdicts": {it: asdict(verdict) for it, verdict in found.verdicts.items()},
         "notebook": nbformat.writes(clean(found.notebook)),

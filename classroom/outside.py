@@ -142,7 +142,7 @@ class Student:
         pairs = [[name, values.encode(value)] for name, value in kwargs.items()]
         answer = self._ask({"call": name, "args": said, "kwargs": pairs})
         if answer.get("changed"):
-            raise ChangedInPlace(f"{name} was given something and changed it in place: work on a copy.")
+            raise ChangedInPlace(f"What {name} was given was changed in place: work on a copy.")
         return self._value(answer.get("value"))
 
     def get(self, name: str) -> Any:

@@ -101,7 +101,7 @@ def quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def release(name: str, course: Course, sandbox: Sandbox, *, progress: Progress = iter) -> Path:
+def release(assignment: Assignment, course: Course, sandbox: Sandbox, *, progress: Progress = iter) -> Path:
     """Make the students' version; its path.
 
     Raises
@@ -110,7 +110,7 @@ def release(name: str, course: Course, sandbox: Sandbox, *, progress: Progress =
         The reference answer does not score full, a blank one scores, a planted wrong answer is accepted or
         told the wrong thing, or a word of an answer or a hidden test is left in the students' version.
     """
-    assignment = Assignment(name)
+    name = assignment.name
     course.prepare()
     reasons = list(faults(assignment, course.key, sandbox, progress=progress))
     if reasons:
