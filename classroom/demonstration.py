@@ -63,9 +63,9 @@ def build(course: Course, sandbox: Sandbox, *, progress: Progress = iter) -> Pat
     handed_out = nbformat.read(
         release(Assignment(ASSIGNMENT), course, sandbox, progress=progress), as_version=4
     )
-    master = nbformat.read(course.master(ASSIGNMENT), as_version=4)
+    right = solved(handed_out, nbformat.read(course.master(ASSIGNMENT), as_version=4))
     folder = course.root / "handed_in"
-    for who, make in _hand_ins(master, handed_out, course.key).items():
+    for who, make in _hand_ins(right, handed_out, course.key).items():
         path = folder / f"{PEOPLE[who]}_{who}_assignsubmission_file" / f"{ASSIGNMENT}.ipynb"
         path.parent.mkdir(parents=True)
         path.write_text(make(), encoding="utf-8")
@@ -81,15 +81,26 @@ def build(course: Course, sandbox: Sandbox, *, progress: Progress = iter) -> Pat
     return folder
 
 
-def _hand_ins(master: NotebookNode, handed_out: NotebookNode, key: str) -> dict[str, Callable[[], str]]:
+def solved(handed_out: NotebookNode, master: NotebookNode) -> NotebookNode:
+    """The students' version with the reference answers typed in."""
+    made = nbformat.from_dict(handed_out)
+    answers = {grade_id(cell): cell.source for cell in master.cells if role(cell) in ("answer", "written")}
+    for cell in made.cells:
+        if grade_id(cell) in answers:
+            lines = answers[grade_id(cell)].splitlines()
+            cell.source = "\n".join(line for line in lines if not line.lstrip().startswith("### "))
+    return made
+
+
+def _hand_ins(right: NotebookNode, handed_out: NotebookNode, key: str) -> dict[str, Callable[[], str]]:
     """For everybody but the last, the text of the file."""
     assignment = Assignment(ASSIGNMENT)
     values = assignment.variant(key)
-    written = [grade_id(cell) for cell in master.cells if role(cell) == "written"]
-    answers = [grade_id(cell) for cell in master.cells if role(cell) == "answer"]
+    written = [grade_id(cell) for cell in right.cells if role(cell) == "written"]
+    answers = [grade_id(cell) for cell in right.cells if role(cell) == "answer"]
 
     def slips() -> str:
-        made, done = master, set[str]()
+        made, done = right, set[str]()
         for wrong in assignment.planted:
             if wrong.question not in done and len(done) < 3:
                 made = with_answer(made, wrong.question, filled(wrong.answer, values))
@@ -106,11 +117,11 @@ def _hand_ins(master: NotebookNode, handed_out: NotebookNode, key: str) -> dict[
         return nbformat.writes(made)
 
     def endless() -> str:
-        source = next(cell.source for cell in master.cells if grade_id(cell) == answers[0])
-        return nbformat.writes(with_answer(master, answers[0], f"{source}\nwhile True:\n    pass"))
+        source = next(cell.source for cell in right.cells if grade_id(cell) == answers[0])
+        return nbformat.writes(with_answer(right, answers[0], f"{source}\nwhile True:\n    pass"))
 
     def stripped() -> str:
-        made = json.loads(nbformat.writes(master))
+        made = json.loads(nbformat.writes(right))
         for cell in made["cells"]:
             cell["metadata"] = {}
             del cell["id"]
@@ -125,10 +136,10 @@ def _hand_ins(master: NotebookNode, handed_out: NotebookNode, key: str) -> dict[
                 cell.source = "<script>alert('marks!')</script> [proof](javascript:alert(1)) $\\href{x:y}{z}$"
         return nbformat.writes(made)
 
-    def right() -> str:
-        return nbformat.writes(master)
+    def whole() -> str:
+        return nbformat.writes(right)
 
     return {
-        "ada": right, "ben": right, "cho": slips, "dan": prose, "eve": endless, "张三": stripped,
-        "fay": lambda: right()[:3000], "mal": hostile, "ned": right,
+        "ada": whole, "ben": whole, "cho": slips, "dan": prose, "eve": endless, "张三": stripped,
+        "fay": lambda: whole()[:3000], "mal": hostile, "ned": whole,
     }  # fmt: skip
