@@ -33,7 +33,7 @@ c.Autograde.autograde_preprocessors = [
     "nbgrader.preprocessors.AssignLatePenalties",
 ]
 # The marker's page: nothing of a student's becomes HTML, formulas are MathML, nothing is fetched.
-c.HTMLExporter.preprocessors = ["classroom.steps.CleanNotebook"]
+c.HTMLExporter.preprocessors = ["classroom.steps.MarkersPage"]
 c.HTMLExporter.filters = {{"markdown2html": "classroom.feedback.rendered"}}
 c.HTMLExporter.extra_template_basedirs = [{pages!r}, {templates!r}]
 c.Exchange.root = {exchange!r}

@@ -28,7 +28,7 @@ def command(course: Course, port: int = 8888, browser: bool = True) -> tuple[lis
     words = [
         sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={course.root.resolve()}",
         "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}",
-        "--ServerApp.default_url=/formgrader/gradebook",
+        "--LabApp.default_url=/formgrader/gradebook",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--ServerApp.jpserver_extensions={'jupyter_lsp': False}",  # it would write into the home folder
     ]  # fmt: skip

@@ -10,6 +10,7 @@ from nbconvert.preprocessors import Preprocessor
 from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 
+from .assignment import Assignment, SourceError, filled, grade_id, role
 from .clean import clean
 from .course import Course
 from .handin import read_notebook
@@ -17,11 +18,30 @@ from .marking import mark
 from .sandbox import Sandbox
 
 
-class CleanNotebook(Preprocessor):
-    """What formgrader shows of a submission, harmless whoever executed it."""
+class MarkersPage(Preprocessor):
+    """What formgrader shows of a submission: harmless whoever executed it, the rubric above the written answer."""
 
     def preprocess(self, nb: NotebookNode, resources: ResourcesDict) -> tuple[NotebookNode, ResourcesDict]:
-        return clean(nb), resources
+        nb = clean(nb)
+        shown = []
+        for cell in nb.cells:
+            if grade_id(cell) == "checks":
+                continue
+            if role(cell) == "written":
+                shown.append(nbformat.v4.new_markdown_cell(_rubric(resources.get("assignment_id", ""))))
+            shown.append(cell)
+        nb.cells = shown
+        return nb, resources
+
+
+def _rubric(name: str) -> str:
+    """The rubric of an assignment with this class's values, for the marker alone."""
+    try:
+        assignment = Assignment(name)
+        text = (assignment.folder / name / "rubric.md").read_text(encoding="utf-8")
+        return filled(text, assignment.variant(Course(Path.cwd()).key))
+    except (SourceError, OSError):
+        return ""
 
 
 class SandboxedExecute(NbGraderPreprocessor):
