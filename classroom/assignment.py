@@ -214,8 +214,8 @@ def defined(source: str) -> dict[str, bool]:
     """
     found: dict[str, bool] = {}
     try:
-        body = ast.parse(source[:40_000]).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError):
         return found
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):

@@ -115,9 +115,15 @@ def formula(text, names, what="the formula"):
 _FUNCTIONS = re.findall(r"\w+", "sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh exp log sqrt")
 
 
+def _has_text(value):
+    return isinstance(value, str) or (isinstance(value, list | tuple) and any(map(_has_text, value)))
+
+
 def _numbers(value, what):
     """An array of what was given, or an AssertionError in plain words."""
     value = value.detach().cpu().double().numpy() if hasattr(value, "detach") else value
+    if _has_text(value):
+        raise AssertionError(f"{what}: numbers are expected, got text.")
     try:
         value = np.asarray(value)
     except ValueError:

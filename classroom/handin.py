@@ -111,10 +111,16 @@ def collect(source: Path, people: list[Person], name: str) -> Collected:
             found.unclaimed.append(path)
             continue
         if owner.id in found.files:
-            older = found.files[owner.id][1]
-            found.note(owner, f"several files; the last one counts ({max(older, when):%Y-%m-%d %H:%M})")
-            if older > when:
-                continue
+            before, then = found.files[owner.id]
+            newer, older = ((data, when), (before, then)) if when >= then else ((before, then), (data, when))
+            use = older if not _readable(newer[0]) and _readable(older[0]) else newer
+            words = (
+                "the last one counts"
+                if use is newer
+                else "the last one cannot be read, the one before it counts"
+            )
+            found.note(owner, f"several files; {why} ({use[1]:%Y-%m-%d %H:%M})")
+            data, when = use
         if not path.lower().endswith(".ipynb"):
             found.note(owner, f"the file is called {Path(path).name[:60]!r}")
         found.files[owner.id] = data, when
@@ -195,7 +201,7 @@ def _owner(path: str, people: list[Person], words: dict[str, list[str]]) -> Pers
     """Whose a file is: by the raw id of a folder or file first, then by whole words."""
     parts = path.replace("\\", "/").split("/")
     stem = re.sub(r"(\.ipynb|\.json|\.txt|\.zip)+$", "", parts[-1], flags=re.I)
-    for part in [*parts[:-1], stem]:
+    for part in [*(part for part in parts[:-1] if part not in (".", "..")), stem]:
         exact = [p for p in people if part == p.id or part == p.safe]
         if exact:
             return exact[0]
@@ -206,6 +212,13 @@ def _owner(path: str, people: list[Person], words: dict[str, list[str]]) -> Pers
     longest = max(length for length, _ in fits)
     best = {p.id: p for length, p in fits if length == longest}
     return next(iter(best.values())) if len(best) == 1 else None
+
+
+def _readable(data: bytes | Unreadable) -> bool:
+    try:
+        return isinstance(data, bytes) and bool(read_notebook(data))
+    except Unreadable:
+        return False
 
 
 def read_notebook(data: bytes) -> NotebookNode:

@@ -23,7 +23,7 @@ import nbformat
 import numpy as np
 from nbformat import NotebookNode
 
-from .assignment import defined, derived, grade_id, public, role
+from .assignment import STUB, defined, derived, grade_id, public, role
 from .outside import Gone, Shown, Student, StudentError
 from .sandbox import Sandbox
 
@@ -92,7 +92,7 @@ def carry(master: NotebookNode, handed: NotebookNode) -> tuple[list[tuple[Notebo
     for k, cell in enumerate(handed.cells):  # by what it defines
         if k in place or cell.cell_type != "code":
             continue
-        names = set(defined(cell.source))
+        names = set(_NAMED.findall(cell.source[:SOURCE]))
         for name, its in answers.items():
             if name not in found and its.cell_type == "code" and names & set(defined(its.source)):
                 found[name], place[k] = cell, name
@@ -120,6 +120,9 @@ def carry(master: NotebookNode, handed: NotebookNode) -> tuple[list[tuple[Notebo
     return [(cell, source[:SOURCE]) for cell, source in order], notes
 
 
+_NAMED = re.compile(r"^(?:def\s+)?(\w+)\s*[(=:]", re.M)  # no parser: a text may be made to cost it gigabytes
+
+
 def _marked(cell: NotebookNode) -> str:
     mark = cell.get("metadata", {}).get("nbgrader")
     return str(mark.get("grade_id", "")) if isinstance(mark, dict) else ""
@@ -130,7 +133,7 @@ def _squeezed(source: str) -> str:
 
 
 def _blank(cell: NotebookNode, master: NotebookNode) -> bool:
-    return not cell.source.strip() or _squeezed(cell.source) == _squeezed(public(master))
+    return _squeezed(cell.source) in ("", _squeezed(STUB), _squeezed(public(master)))
 
 
 def _between(

@@ -21,6 +21,7 @@ from .outside import Gone, Limits, Student, StudentError
 
 HERE = Path(__file__).resolve().parent
 WARM = ["numpy", "scipy.linalg", "scipy.optimize", "sympy", "torch", "matplotlib.pyplot"]
+_BARE = {"PATH": "/usr/bin:/bin"}  # bubblewrap's own environment can be read from within
 NOBODY = 65534  # the ordinary user that root becomes first: limits on processes do not bind root
 INSTALL = (
     "There is no sandbox here, so nothing is graded: {why}\n"
@@ -179,6 +180,7 @@ class Sandbox:
             words if self.trusted else [*walls(self.limits), *words],
             pass_fds=(channel.fileno(), output), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             cwd="/" if not self.trusted else None,
+            env=None if self.trusted else _BARE,
         )  # fmt: skip
 
         def end() -> None:
@@ -201,7 +203,7 @@ class Sandbox:
             self._server = subprocess.Popen(
                 [*walls(self.limits), *_command(False, "server", str(theirs.fileno()), *WARM)],
                 pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE, cwd="/",
+                stderr=subprocess.PIPE, cwd="/", env=_BARE,
             )  # fmt: skip
         self._control = ours
         ours.settimeout(120)

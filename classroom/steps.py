@@ -19,7 +19,7 @@ from .sandbox import Sandbox
 
 
 class MarkersPage(Preprocessor):
-    """What formgrader shows of a submission: harmless whoever executed it, the rubric above the written answer."""
+    """What formgrader shows of a submission: harmless, and with the rubric above the written answer."""
 
     def preprocess(self, nb: NotebookNode, resources: ResourcesDict) -> tuple[NotebookNode, ResourcesDict]:
         nb = clean(nb)

@@ -16,6 +16,7 @@ LARGEST = 64 << 20  # bytes of a message: an answer over 64 MB costs its author 
 PARTS = (
     2_000_000  # elements of lists and dictionaries in one message: they take 30 times their text in memory
 )
+TEXT = 1_000_000  # letters of one text
 KEYS = 10_000  # of a set or a dictionary: keys that were chosen to collide cost their square
 DEPTH = 50  # of lists in lists
 
@@ -95,6 +96,8 @@ def _decoded(said: Any) -> Any:
     if said is None or isinstance(said, bool | int | float):
         return said
     if isinstance(said, str):
+        if len(said) > TEXT:
+            raise ValueError(f"a text of {len(said):,} letters")
         return said.encode(
             "utf-8", "replace"
         ).decode()  # half a letter would stop whoever writes it to a file
@@ -165,7 +168,7 @@ def _as_tensor(name: str, shape: list, data: str) -> Any:
     code = {"bool": "|b1", "uint8": "|u1", "int8": "|i1"}.get(bits)
     if code is None:
         letter = {"i": "i", "f": "f", "c": "c"}[bits[0]]
-        code = f"<{letter}{int(bits.lstrip('intfloacmpx')) // 8}"
+        code = f"<{letter}{int(''.join(filter(str.isdigit, bits))) // 8}"
     tensor = torch.as_tensor(_as_array(code, shape, data))
     return tensor.view(getattr(torch, name)) if name in _TORCH_BY_BITS else tensor
 
