@@ -114,7 +114,7 @@ def collect(source: Path, people: list[Person], name: str) -> Collected:
             before, then = found.files[owner.id]
             newer, older = ((data, when), (before, then)) if when >= then else ((before, then), (data, when))
             use = older if not _readable(newer[0]) and _readable(older[0]) else newer
-            words = (
+            why = (
                 "the last one counts"
                 if use is newer
                 else "the last one cannot be read, the one before it counts"

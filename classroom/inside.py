@@ -218,7 +218,8 @@ def forbid() -> None:
 
 _FORBIDDEN = {  # on x86-64, on 64-bit ARM
     "memfd_create": (319, 279), "memfd_secret": (447, 447), "shmget": (29, 194), "io_uring_setup": (425, 425),
-    "ptrace": (101, 117), "userfaultfd": (323, 282), "bpf": (321, 280), "keyctl": (250, 219), "add_key": (248, 217),
+    "ptrace": (101, 117), "userfaultfd": (323, 282), "bpf": (321, 280),
+    "keyctl": (250, 219), "add_key": (248, 217),
     "perf_event_open": (298, 241), "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40),
 }  # fmt: skip
 
