@@ -1,0 +1,287 @@
+"""A class is graded: again gives the same, marks by hand stay, a killed run goes on, nobody is lost."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+
+from classroom import grade as grading
+from classroom.assignment import Assignment, grade_id
+from classroom.course import Course
+from classroom.demonstration import solved
+from classroom.grade import grade
+from classroom.sandbox import Sandbox
+from conftest import NAME, ROOT, open_class
+
+pytestmark = pytest.mark.usefixtures("bubblewrap", "quick")
+STAMP = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def course(tiny: Assignment, bubblewrap: str, tmp_path_factory: pytest.TempPathFactory) -> Course:
+    return open_class(tiny, tmp_path_factory.mktemp("grade") / "class")
+
+
+class Here(Executor):
+    """In the place of a pool of processes: this one, with walls that stand already."""
+
+    sandbox: Sandbox
+
+    def __init__(self, workers: int, context: object, begin: object, settings: tuple) -> None:
+        master, key, name = settings[:3]
+        master = nbformat.reads(master, as_version=4)
+        grading._worker.update(master=master, key=key, name=name, sandbox=self.sandbox, silent=sys.stderr)
+
+    def submit(self, judge: Any, data: bytes) -> Future:  # type: ignore[override]
+        done: Future = Future()
+        done.set_result(judge(data))
+        return done
+
+
+@pytest.fixture(scope="module")
+def walls(bubblewrap: str) -> Iterator[Sandbox]:
+    with Sandbox() as made:
+        yield made
+
+
+@pytest.fixture
+def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, walls: Sandbox) -> None:
+    """Without new processes for each class, but where a test is about them."""
+    if request.node.get_closest_marker("processes") is None:
+        Here.sandbox = walls
+        monkeypatch.setattr(grading, "ProcessPoolExecutor", Here)
+
+
+@pytest.fixture
+def own(course: Course, tmp_path: Path) -> Course:
+    """A class of its own for each test."""
+    shutil.copytree(course.root, tmp_path / "class")
+    return Course(tmp_path / "class")
+
+
+def right(course: Course) -> NotebookNode:
+    path = course.place("release", NAME) / f"{NAME}.ipynb"
+    return solved(nbformat.read(path, as_version=4), nbformat.read(course.master(NAME), as_version=4))
+
+
+def hand_in(course: Course, who: str, notebook: NotebookNode | None = None, **answers: str) -> Path:
+    """Write a student's file, with some answers of its own; the folder of all."""
+    made = nbformat.from_dict(notebook if notebook is not None else right(course))
+    for cell in made.cells:
+        cell.source = answers.get(grade_id(cell), cell.source)
+    path = course.root / "in" / who / "work.ipynb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(nbformat.writes(made))
+    os.utime(path, (STAMP.timestamp(), STAMP.timestamp()))
+    return course.root / "in"
+
+
+def roster(course: Course, *people: str) -> None:
+    (course.root / "roster.csv").write_text("id,name\n" + "".join(f"{p},{p} the student\n" for p in people))
+
+
+def table(course: Course) -> dict[str, dict[str, str]]:
+    text = (course.root / "grades" / f"{NAME}.csv").read_text(encoding="utf-8-sig")
+    return {row["id"]: row for row in csv.DictReader(text.splitlines())}
+
+
+def by_hand(course: Course, who: str, points: float, comment: str) -> None:
+    """Mark the written answer as a person does in formgrader."""
+    from nbgrader.api import Gradebook
+
+    with Gradebook(course.database) as book:
+        row = book.find_grade("why", NAME, NAME, who)
+        row.manual_score, row.needs_manual_grade = points, False
+        book.find_comment("why", NAME, NAME, who).manual_comment = comment
+        book.db.commit()
+
+
+def test_points_statuses_and_stamps(own: Course) -> None:
+    roster(own, "ada", "ben", "cho", "zoe")
+    hand_in(own, "ada")
+    hand_in(own, "ben", mix="def mix(a, b):\n    return a + b")
+    (own.root / "in" / "cho").mkdir()
+    (own.root / "in" / "cho" / "work.ipynb").write_text('{"cells": [')
+    results = grade(NAME, own, own.root / "in", deadline=datetime(2026, 11, 1, 10, 30, tzinfo=UTC))
+    assert [r.status for r in results] == ["ok", "ok", "unreadable", "missing"]
+    rows = table(own)
+    assert [rows["ada"][c] for c in ("mix", "centred", "fold", "largest", "slope", "why")] == [
+        "2",
+        "2",
+        "2",
+        "1",
+        "1",
+        "",
+    ]
+    assert rows["ada"]["total"] == "8" and rows["ada"]["of"] == "10" and rows["ada"]["to_mark"] == "why"
+    assert rows["ben"]["mix"] == "0" and rows["ben"]["total"] == "6"
+    assert rows["ada"]["late_hours"] == "1.5" and rows["ada"]["handed_in"] == "2026-11-01 12:00:00"
+    for who in ("cho", "zoe"):  # never a plain 0
+        assert rows[who]["total"] == rows[who]["mix"] == ""
+    look = (own.root / "grades" / f"{NAME}.look.txt").read_text()
+    assert "cho: unreadable" in look and "cut off" in look and "ada:" not in look
+    said = next(r for r in results if r.person.id == "ben").says["mix_test"]
+    assert "RATIO belongs to a." in said
+
+
+def test_again_is_the_same_and_marks_by_hand_stay(own: Course) -> None:
+    roster(own, "ada", "ben")
+    hand_in(own, "ada")
+    folder = hand_in(own, "ben")
+    grade(NAME, own, folder)
+    first = (own.root / "grades" / f"{NAME}.csv").read_bytes()
+    grade(NAME, own, folder)
+    assert (own.root / "grades" / f"{NAME}.csv").read_bytes() == first
+    by_hand(own, "ada", 1.5, "Why **linear**?")
+    grade(NAME, own, folder)
+    grade(NAME, own, folder)
+    rows = table(own)
+    assert rows["ada"]["why"] == "1.5" and rows["ada"]["total"] == "9.5" and rows["ada"]["to_mark"] == ""
+    assert rows["ben"]["to_mark"] == "why"
+    page = (own.root / "feedback" / "ada" / NAME / f"{NAME}.html").read_text()
+    assert "1.5 of 2" in page and "Why **linear**?" in page
+
+
+def test_a_changed_written_answer_waits_again_and_keeps_its_mark(own: Course) -> None:
+    roster(own, "ada")
+    grade(NAME, own, hand_in(own, "ada"))
+    by_hand(own, "ada", 2.0, "good")
+    grade(
+        NAME, own, hand_in(own, "ada", mix="def mix(a, b):\n    return 0")
+    )  # another question: the mark stands
+    assert table(own)["ada"]["why"] == "2" and table(own)["ada"]["mix"] == "0"
+    grade(NAME, own, hand_in(own, "ada", why="Something else."))
+    assert table(own)["ada"]["to_mark"] == "why"
+    grade(NAME, own, own.root / "in")
+    assert table(own)["ada"]["to_mark"] == "why"  # still, until a person has looked
+    by_hand(own, "ada", 1.0, "less good")
+    grade(NAME, own, own.root / "in")
+    assert table(own)["ada"]["why"] == "1" and table(own)["ada"]["to_mark"] == ""
+
+
+def test_an_empty_or_deleted_written_answer_waits_for_nobody(own: Course) -> None:
+    roster(own, "ada", "ben")
+    hand_in(own, "ada", why="YOUR ANSWER HERE")
+    less = right(own)
+    less.cells = [cell for cell in less.cells if cell.id != "why"]
+    grade(NAME, own, hand_in(own, "ben", less))
+    for who in ("ada", "ben"):
+        assert table(own)[who]["why"] == "0" and table(own)[who]["to_mark"] == ""
+
+
+def test_only_what_has_changed_is_run_again(own: Course) -> None:
+    roster(own, "ada", "ben")
+    hand_in(own, "ada")
+    folder = hand_in(own, "ben")
+    told: list[tuple[int, int]] = []
+    grade(NAME, own, folder, tell=lambda done, of: told.append((done, of)))
+    assert told[0] == (0, 2) and told[-1] == (2, 2)
+    hand_in(own, "ben", slope="def slope():\n    return '1'")
+    told.clear()
+    grade(NAME, own, folder, tell=lambda done, of: told.append((done, of)))
+    assert told[0] == (1, 2)
+    kept = own.root / "results" / NAME / "ada.json"
+    before = (own.root / "grades" / f"{NAME}.csv").read_bytes()
+    kept.write_text(kept.read_text()[:100])  # the disk was full
+    told.clear()
+    grade(NAME, own, folder, tell=lambda done, of: told.append((done, of)))
+    assert told[0] == (1, 2) and (own.root / "grades" / f"{NAME}.csv").read_bytes() == before
+
+
+@pytest.mark.processes
+def test_a_killed_run_goes_on_and_gives_the_same(own: Course, tmp_path: Path) -> None:
+    people = [f"s{i}" for i in range(6)]
+    roster(own, *people)
+    for who in people[:-1]:
+        folder = hand_in(own, who)
+    hand_in(
+        own, people[-1], largest="import time\ntime.sleep(4)\nlargest = 1"
+    )  # the run is not over too soon
+    shutil.copytree(own.root, tmp_path / "twin")
+    command = [sys.executable, "-m", "classroom", "grade", NAME, str(folder), "--class", str(own.root)]
+    run = subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    kept = own.root / "results" / NAME
+    until = time.monotonic() + 60
+    while not list(kept.glob("*.json")) and time.monotonic() < until:
+        time.sleep(0.05)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    there = len(list(kept.glob("*.json")))
+    assert 0 < there < 6 and not (own.root / "grades").exists()
+    told: list[tuple[int, int]] = []
+    grade(NAME, own, folder, tell=lambda done, of: told.append((done, of)))
+    twin = Course(tmp_path / "twin")
+    grade(NAME, twin, twin.root / "in")
+    assert told[0][0] == there
+    assert (own.root / "grades" / f"{NAME}.csv").read_text() == (
+        twin.root / "grades" / f"{NAME}.csv"
+    ).read_text()
+
+
+def dying(data: bytes) -> dict[str, Any]:
+    """In the place of the judge: its process dies of one submission."""
+    if b"deadly" in data:
+        os._exit(3)
+    return {"status": "ok", "notes": [], "verdicts": {}}
+
+
+@pytest.mark.processes
+def test_a_submission_that_kills_the_grader_costs_its_author_alone(
+    own: Course, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grading, "_judge", dying)
+    people = ["ada", "ben", "cho", "dan"]
+    roster(own, *people)
+    for who in people:
+        folder = hand_in(own, who, mix="# deadly" if who == "ben" else "# harmless")
+    results = grade(NAME, own, folder)
+    assert [r.status for r in results] == ["ok", "crashed", "ok", "ok"]
+
+
+def test_names_are_no_formulas_and_no_paths(own: Course) -> None:
+    people = ["=cmd|' /C calc'!A1", "+1", "@x", "-2+3", "../../up", "-5"]
+    (own.root / "roster.csv").write_text("id,name\n" + "".join(f'"{p}","<b>{p}</b>"\n' for p in people))
+    before = {p for p in own.root.parent.rglob("*") if own.root not in p.parents}
+    grade(NAME, own, hand_in(own, "=cmd|' ")) if os.name == "nt" else grade(NAME, own, hand_in(own, "@x"))
+    with (own.root / "grades" / f"{NAME}.csv").open(encoding="utf-8-sig", newline="") as file:
+        cells = [row[0] for row in csv.reader(file)][1:]
+    assert cells == ["'=cmd|' /C calc'!A1", "'+1", "'@x", "'-2+3", "../../up", "-5"]
+    assert {p for p in own.root.parent.rglob("*") if own.root not in p.parents} == before
+    import sqlite3
+
+    with sqlite3.connect(own.root / "gradebook.db") as book:
+        names = [first + last for first, last in book.execute("select first_name, last_name from student")]
+    assert names and not any("<" in name for name in names)
+
+
+def test_an_assignment_that_was_not_released_and_a_missing_roster_say_so(own: Course) -> None:
+    folder = hand_in(own, "ada")
+    with pytest.raises(ValueError, match="there is no roster"):
+        grade(NAME, own, folder)
+    with pytest.raises(ValueError, match="has not been released"):
+        grade("01_extrema", own, folder)
+
+
+def test_results_are_plain_json(own: Course) -> None:
+    roster(own, "ada")
+    grade(NAME, own, hand_in(own, "ada"))
+    kept = json.loads((own.root / "results" / NAME / "ada.json").read_text())
+    assert kept["status"] == "ok" and kept["verdicts"]["mix_test"] == {"points": 2.0, "most": 2.0, "says": ""}
+    assert 0 < kept["seconds"] < 30
