@@ -54,7 +54,7 @@ release: $(INSTALLED) ## an assignment for your students: A=03_networks (CLASS=f
 	@$(CLASSROOM) release $(A) --class $(CLASS)
 
 grade: $(INSTALLED) ## grade what they handed in: A=03_networks FROM=folder-or-zip (DEADLINE=2027-01-31T23:59)
-	@$(CLASSROOM) grade $(A) "$(FROM)" --class $(CLASS) $(if $(DEADLINE),--deadline $(DEADLINE))
+	@$(CLASSROOM) grade $(A) "$(FROM)" --class $(CLASS) $(if $(DEADLINE),--deadline $(DEADLINE)) $(OPTIONS)
 
 mark: $(INSTALLED) ## open formgrader for the written answers (CLASS=folder)
 	@$(CLASSROOM) mark --class $(CLASS)

@@ -1,4 +1,4 @@
-"""The commands of a teacher: release, grade, mark, try, demonstration."""
+"""The commands of a teacher: release, grade, mark, try, forget, demonstration."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from .assignment import Assignment, SourceError, names
+from .assignment import ASSIGNMENTS, Assignment, SourceError, names
 from .course import Course
-from .grade import grade
+from .grade import forget, grade
 from .outside import Limits
 from .release import Refused, faults, release
 from .sandbox import NoSandbox, Sandbox, self_test
@@ -51,6 +51,9 @@ def parser() -> argparse.ArgumentParser:
         "try", "run an assignment's reference, blank and planted answers, and say what is wrong with it"
     )
     new.add_argument("assignment", help=a)
+    new.add_argument(
+        "--assignments", type=Path, default=ASSIGNMENTS, metavar="FOLDER", help="where your own are"
+    )
     new.add_argument("--question", default="", help="the planted answers of one question alone")
     new.add_argument("--key", default="a key to try with", help="another class's variant")
     new = command("grade", "grade a folder or zip of submissions; again is quick and keeps manual marks")
@@ -67,6 +70,8 @@ def parser() -> argparse.ArgumentParser:
     new = command("mark", "open formgrader, where written answers are marked")
     new.add_argument("--port", type=int, default=8888)
     new.add_argument("--no-browser", action="store_true", help="print the address, open nothing")
+    new = command("forget", "delete all that is kept of one student")
+    new.add_argument("student", help="the id on the roster")
     new = command("demonstration", "make a class of ten with submissions of every kind, ready to grade")
     return made
 
@@ -99,14 +104,15 @@ def _run(asked: argparse.Namespace) -> int:
         from .formgrader import serve
 
         return serve(course, port=asked.port, browser=not asked.no_browser)
-    sandbox = Sandbox(Limits(), trusted=asked.trusted_students)
-    with sandbox:
-        if not asked.trusted_students:
-            self_test(sandbox)
+    if asked.command == "forget":
+        course.prepare()
+        print("\n".join(["Deleted:", *forget(asked.student, course)]))
+        return 0
+    with _walls(asked.trusted_students) as sandbox:
         if asked.command == "grade":
-            return _grade(asked, course)
+            return _grade(asked, course, warm=sandbox.warm and not asked.fresh)
         if asked.command == "try":
-            assignment = Assignment(asked.assignment)
+            assignment = Assignment(asked.assignment, asked.assignments)
             found = list(faults(assignment, asked.key, sandbox, progress=_bar, only=asked.question))
             print("\n".join(found) or f"{asked.assignment}: nothing wrong was found")
             return 1 if found else 0
@@ -115,16 +121,35 @@ def _run(asked: argparse.Namespace) -> int:
 
             print(f"Ten students and what nine of them handed in: {build(course, sandbox, progress=_bar)}")
             return 0
-        path = release(Assignment(asked.assignment), course, sandbox, progress=_bar)
+        path = release(
+            Assignment(asked.assignment, asked.assignments), course, sandbox, progress=_bar, again=asked.again
+        )
     print(f"Hand this file out: {path}")
     return 0
+
+
+def _walls(trusted: bool) -> Sandbox:
+    """Walls that were tried; fresh ones for each submission where a system allows no others."""
+    sandbox = Sandbox(Limits(), trusted=trusted)
+    if trusted:
+        return sandbox
+    try:
+        self_test(sandbox)
+    except NoSandbox:
+        sandbox.close()
+        sandbox = Sandbox(Limits(), warm=False)
+        self_test(sandbox)
+        print(
+            "Each submission gets fresh walls: slower, because this system allows no others.", file=sys.stderr
+        )
+    return sandbox
 
 
 def _bar(things: Iterable[Any]) -> Iterable[Any]:
     return tqdm(things, desc="planted answers", unit="", leave=False, disable=None)
 
 
-def _grade(asked: argparse.Namespace, course: Course) -> int:
+def _grade(asked: argparse.Namespace, course: Course, warm: bool) -> int:
     course.prepare()
     limits = Limits(seconds=asked.seconds, step=min(Limits.step, asked.seconds / 3))
     with tqdm(desc="submissions", unit="", disable=None) as bar:
@@ -136,7 +161,7 @@ def _grade(asked: argparse.Namespace, course: Course) -> int:
         results = grade(
             asked.assignment, course, asked.source.expanduser(),
             deadline=asked.deadline, limits=limits, trusted=asked.trusted_students,
-            warm=not asked.fresh, workers=asked.workers, tell=tell,
+            warm=warm, workers=asked.workers, tell=tell,
         )  # fmt: skip
     counts = {
         status: sum(r.status == status for r in results)

@@ -132,6 +132,13 @@ class Assignment:
         check_master(master, self.name)
         return master
 
+    def rubric(self, key: str) -> str:
+        """What earns how many points in the written answer, for the marker alone."""
+        path = self.folder / self.name / "rubric.md"
+        if not path.is_file():
+            raise SourceError(f"{self.name}: rubric.md is missing")
+        return filled(path.read_text(encoding="utf-8"), self.variant(key))
+
     def _module(self, name: str) -> ModuleType:
         path = self.folder / self.name / f"{name}.py"
         spec = importlib.util.spec_from_file_location(f"classroom_{self.name}_{name}", path)

@@ -103,6 +103,10 @@ class Course:
         """nbgrader's folder of a step (source, release, submitted, ...) for an assignment and a student."""
         return self.root / step / who / name
 
+    def rubric(self, name: str) -> Path:
+        """The rubric of the written answer, with this class's values; never beside what is handed out."""
+        return self.root / "rubrics" / f"{name}.md"
+
     def master(self, name: str) -> Path:
         """The notebook with the answers, as nbgrader keeps it."""
         return self.place("source", name) / f"{name}.ipynb"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import faulthandler
 import hashlib
@@ -10,6 +11,8 @@ import multiprocessing
 import os
 import re
 import resource
+import shutil
+import sqlite3
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -104,7 +107,7 @@ def _judge(data: bytes) -> dict[str, Any]:
 
 
 def fingerprint(*parts: bytes) -> str:
-    """One name for a submission, the master and the grader's own code."""
+    """One name for a submission, the master, the limits and the grader's own code."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
@@ -131,7 +134,10 @@ def judged(
     master = course.master(name).read_text()
     folder = course.root / "results" / name
     folder.mkdir(parents=True, exist_ok=True)
-    marks = {it: fingerprint(course.key.encode(), master.encode(), content) for it, content in data.items()}
+    marks = {
+        it: fingerprint(course.key.encode(), master.encode(), repr(limits).encode(), content)
+        for it, content in data.items()
+    }
     found: dict[str, dict[str, Any]] = {}
     for it, mark_ in marks.items():
         try:
@@ -203,21 +209,26 @@ def grade(
     Parameters
     ----------
     source
-        A folder or a zip.
+        A folder or a zip. Who is not in it but has handed in before keeps that.
     deadline
-        After it a hand-in is stamped late; nothing is taken off (nbgrader's late penalties may be).
+        After it a hand-in is stamped late; nothing is taken off. Without one that of the last run holds.
     tell
         Called with how many of how many are judged.
     """
     if not course.master(name).exists():
         raise ValueError(f"{name} has not been released for this class: run release first")
     people = course.people
+    deadline = deadline or _deadline(name, course)
     collected = collect(source, people, name)
     results = {person.id: Result(person, notes=list(collected.notes.get(person.id, []))) for person in people}
     data: dict[str, bytes] = {}
     for person in people:
         if person.id not in collected.files:
-            continue
+            earlier = course.place("submitted", name, person.safe) / f"{name}.ipynb"
+            if not earlier.exists():
+                continue  # else: handed in with an earlier collection
+            stamp = datetime.fromtimestamp(earlier.stat().st_mtime, UTC)
+            collected.files[person.id] = earlier.read_bytes(), stamp
         content, when = collected.files[person.id]
         result = results[person.id]
         result.handed_in = when
@@ -268,11 +279,17 @@ def _store(
             )  # formgrader puts names into its pages
             first, _, last = shown.rpartition(" ")
             book.update_or_create_student(
-                person.safe, first_name=first, last_name=last, email=person.email, lms_user_id=person.safe
+                person.safe,
+                first_name=first,
+                last_name=last,
+                email=person.email,
+                lms_user_id=re.sub(r"[<>&\"']", "", person.id),
             )
             if result.notebook is None:
                 continue
-            _write(course.place("submitted", name, person.safe), name, data[person.safe])
+            handed = _write(course.place("submitted", name, person.safe), name, data[person.safe])
+            if result.handed_in:
+                os.utime(handed, (result.handed_in.timestamp(),) * 2)
             _write(
                 course.place("autograded", name, person.safe), name, nbformat.writes(result.notebook).encode()
             )
@@ -323,11 +340,60 @@ def _changed(course: Course, name: str, person: Person, source: str) -> bool:
     return before != now
 
 
-def _write(folder: Path, name: str, content: bytes, suffix: str = ".ipynb") -> None:
+def _deadline(name: str, course: Course) -> datetime | None:
+    """The deadline of an earlier run."""
+    from nbgrader.api import Gradebook, MissingEntry
+
+    with Gradebook(course.database) as book:
+        try:
+            due = book.find_assignment(name).duedate
+        except MissingEntry:
+            return None
+    return due.replace(tzinfo=UTC) if due else None
+
+
+def forget(who: str, course: Course) -> list[str]:
+    """Delete all that is kept of one student; what was deleted. ValueError if there is nobody of that id."""
+    from nbgrader.api import Gradebook, MissingEntry
+
+    person = next((person for person in course.people if person.id == who), None)
+    if person is None:
+        raise ValueError(f"nobody on the roster has the id {who!r}")
+    gone = []
+    for step in ("submitted", "autograded", "feedback"):
+        if (course.root / step / person.safe).exists():
+            shutil.rmtree(course.root / step / person.safe)
+            gone.append(f"{step}/{person.safe}")
+    for path in sorted((course.root / "results").glob(f"*/{person.safe}.*")):
+        path.unlink()
+        gone.append(path.relative_to(course.root).as_posix())
+    with Gradebook(course.database) as book, contextlib.suppress(MissingEntry):
+        book.remove_student(person.safe)
+        gone.append("the rows of the gradebook")
+    with contextlib.closing(sqlite3.connect(course.root / "gradebook.db")) as book:
+        book.execute("VACUUM")  # else the bytes of deleted rows stay
+    for path in [*sorted((course.root / "grades").glob("*.csv")), course.root / "roster.csv"]:
+        text = path.read_text(encoding="utf-8-sig")
+        dialect = ";" if text.partition("\n")[0].count(";") > text.partition("\n")[0].count(",") else ","
+        rows = list(csv.reader(text.splitlines(), delimiter=dialect))
+        at = [cell.strip().lower() for cell in rows[0]].index("id")
+        kept = [row for row in rows if len(row) <= at or row[at].strip() not in (who, _cell(who))]
+        if len(kept) < len(rows):
+            with path.open("w", newline="", encoding="utf-8-sig") as file:
+                csv.writer(file, delimiter=dialect).writerows(kept)
+            gone.append(f"a line of {path.name}")
+    for path in sorted((course.root / "grades").glob("*.look.txt")):
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        path.write_text("".join(x for x in lines if not x.startswith(f"{who}: ")), encoding="utf-8")
+    return gone
+
+
+def _write(folder: Path, name: str, content: bytes, suffix: str = ".ipynb") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".{name}.part"
     part.write_bytes(content)
     os.replace(part, folder / f"{name}{suffix}")
+    return folder / f"{name}{suffix}"
 
 
 # -- what the teacher takes away

@@ -22,6 +22,8 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from .assignment import names
+
 LARGEST_FILE = 20 << 20  # bytes of a notebook; one with answers has some tens of thousands
 MOST_FILES = 20_000  # in an archive
 
@@ -101,11 +103,15 @@ def collect(source: Path, people: list[Person], name: str) -> Collected:
     """Match every notebook of a folder or zip to the roster.
 
     A file is a student's if one of the folders it lies in, or its own name, is or contains the student's
-    id, name or e-mail address as a whole word. Of several the one handed in last counts.
+    id, name or e-mail address as a whole word. Of several the one handed in last counts. Files
+    with the name of another assignment are left alone.
     """
     found = Collected()
     words = {person.id: _words_of(person) for person in people}
+    others = [other for other in names() if other != name]
     for path, data, when in _files(source, found.unclaimed):
+        if name not in path and any(other in path for other in others):
+            continue
         owner = _owner(path, people, words)
         if owner is None:
             found.unclaimed.append(path)
@@ -165,7 +171,7 @@ def _members(path: Path, odd: list[str], before: str) -> Iterator[tuple[str, byt
             if member.is_dir() or link or not _is_candidate(member.filename):
                 continue
             try:
-                when = datetime(*member.date_time, tzinfo=UTC)
+                when = datetime(*member.date_time).astimezone(UTC)  # an archive knows no zone: this machine's
             except ValueError:
                 when = datetime(1980, 1, 1, tzinfo=UTC)
             try:

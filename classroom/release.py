@@ -101,7 +101,14 @@ def quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def release(assignment: Assignment, course: Course, sandbox: Sandbox, *, progress: Progress = iter) -> Path:
+def release(
+    assignment: Assignment,
+    course: Course,
+    sandbox: Sandbox,
+    *,
+    progress: Progress = iter,
+    again: bool = False,
+) -> Path:
     """Make the students' version; its path.
 
     Raises
@@ -112,11 +119,18 @@ def release(assignment: Assignment, course: Course, sandbox: Sandbox, *, progres
     """
     name = assignment.name
     course.prepare()
+    master = assignment.fill(course.key)
+    source = course.master(name)
+    if source.exists() and any((course.root / "results" / name).glob("*.json")) and not again:
+        before = nbformat.read(source, as_version=4)
+        if [cell.source for cell in before.cells] != [cell.source for cell in master.cells]:
+            raise Refused(name, ["another version is handed in already; --again replaces it all the same"])
     reasons = list(faults(assignment, course.key, sandbox, progress=progress))
     if reasons:
         raise Refused(name, reasons)
-    master = assignment.fill(course.key)
-    source = course.master(name)
+    rubric = assignment.rubric(course.key)
+    course.rubric(name).parent.mkdir(exist_ok=True)
+    course.rubric(name).write_text(rubric, encoding="utf-8")
     source.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(master, source)
     path = generate(name, course)

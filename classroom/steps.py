@@ -10,7 +10,7 @@ from nbconvert.preprocessors import Preprocessor
 from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 
-from .assignment import Assignment, SourceError, filled, grade_id, role
+from .assignment import grade_id, role
 from .clean import clean
 from .course import Course
 from .handin import read_notebook
@@ -28,20 +28,14 @@ class MarkersPage(Preprocessor):
             if grade_id(cell) == "checks":
                 continue
             if role(cell) == "written":
-                shown.append(nbformat.v4.new_markdown_cell(_rubric(resources.get("assignment_id", ""))))
+                rubric = Course(Path.cwd()).rubric(
+                    str(resources.get("assignment_id"))
+                )  # the server runs in there
+                if rubric.is_file():
+                    shown.append(nbformat.v4.new_markdown_cell(rubric.read_text(encoding="utf-8")))
             shown.append(cell)
         nb.cells = shown
         return nb, resources
-
-
-def _rubric(name: str) -> str:
-    """The rubric of an assignment with this class's values, for the marker alone."""
-    try:
-        assignment = Assignment(name)
-        text = (assignment.folder / name / "rubric.md").read_text(encoding="utf-8")
-        return filled(text, assignment.variant(Course(Path.cwd()).key))
-    except (SourceError, OSError):
-        return ""
 
 
 class SandboxedExecute(NbGraderPreprocessor):

@@ -25,6 +25,7 @@ from classroom.assignment import Assignment, grade_id
 from classroom.course import Course
 from classroom.demonstration import solved
 from classroom.grade import grade
+from classroom.release import Refused, release
 from classroom.sandbox import Sandbox
 from conftest import NAME, ROOT, open_class
 
@@ -277,6 +278,46 @@ def test_an_assignment_that_was_not_released_and_a_missing_roster_say_so(own: Co
         grade(NAME, own, folder)
     with pytest.raises(ValueError, match="has not been released"):
         grade("01_extrema", own, folder)
+
+
+def test_a_later_collection_adds_to_the_first(own: Course) -> None:
+    roster(own, "ada", "ben")
+    grade(NAME, own, hand_in(own, "ada"), deadline=datetime(2026, 11, 1, 11, tzinfo=UTC))
+    shutil.rmtree(own.root / "in")
+    grade(NAME, own, hand_in(own, "ben"))
+    rows = table(own)
+    assert [rows[who]["total"] for who in ("ada", "ben")] == ["8", "8"]
+    assert [rows[who]["late_hours"] for who in ("ada", "ben")] == ["1", "1"]  # the deadline is remembered
+    assert rows["ada"]["handed_in"] == "2026-11-01 12:00:00"
+
+
+def test_a_student_is_forgotten_whole(own: Course) -> None:
+    roster(own, "ada", "ben")
+    hand_in(own, "ada", why="zq_personal")
+    grade(NAME, own, hand_in(own, "ben"))
+    shutil.rmtree(own.root / "in")
+    assert "a line of roster.csv" in grading.forget("ada", own)
+    left = [
+        p
+        for p in own.root.rglob("*")
+        if p.is_file() and (b"zq_personal" in p.read_bytes() or "ada" in p.name)
+    ]
+    assert left == [] and list(table(own)) == ["ben"]
+    assert b"ada the student" not in (own.root / "gradebook.db").read_bytes()
+    with pytest.raises(ValueError, match="nobody on the roster"):
+        grading.forget("ada", own)
+    assert table(own)["ben"]["total"] == "8"
+
+
+def test_another_version_does_not_replace_what_was_handed_in(
+    own: Course, tiny: Assignment, walls: Sandbox
+) -> None:
+    roster(own, "ada")
+    grade(NAME, own, hand_in(own, "ada"))
+    (own.root / "class.key").write_text("quite another key\n")
+    with pytest.raises(Refused, match="handed in already"):
+        release(tiny, own, walls)
+    release(tiny, own, walls, again=True)
 
 
 def test_results_are_plain_json(own: Course) -> None:

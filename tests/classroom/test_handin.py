@@ -147,6 +147,16 @@ def test_an_unreadable_file_does_not_hide_the_readable_one_before_it(tmp_path: P
     assert any("cannot be read" in note for note in found.notes["ada17"])
 
 
+def test_another_assignment_in_the_same_folder_is_left_alone(tmp_path: Path) -> None:
+    for name in ("01_extrema", "08_vq_attention"):
+        (tmp_path / "ada17" / name).mkdir(parents=True)
+        (tmp_path / "ada17" / name / f"{name}.ipynb").write_bytes(
+            NOTEBOOK if name == "01_extrema" else b"other"
+        )
+    found = collect(tmp_path, CLASS, "01_extrema")
+    assert found.files["ada17"][0] == NOTEBOOK and not found.notes and not found.unclaimed
+
+
 def test_unknown_files_are_listed_and_nobody_is_lost(tmp_path: Path) -> None:
     (tmp_path / "mystery.ipynb").write_bytes(NOTEBOOK)
     (tmp_path / "notes.pdf").write_bytes(b"%PDF")
