@@ -6,6 +6,7 @@ Formulas are MathML, which browsers draw themselves; of a student's text nothing
 from __future__ import annotations
 
 import html
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import latex2mathml.converter
 from markdown_it import MarkdownIt
+from mdit_py_plugins.amsmath import amsmath_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from nbformat import NotebookNode
 from pygments import highlight
@@ -29,16 +31,29 @@ LARGEST = 300_000  # bytes of a page
 
 def _formula(text: str, options: dict[str, Any]) -> str:
     display = "block" if options.get("display_mode") else "inline"
+    text = re.sub(r"\\(begin|end)\{aligned\}", r"\\\1{align*}", text)  # the converter's name for it
     try:
-        return latex2mathml.converter.convert(text, display=display)
-    except Exception:  # a formula that cannot be read is shown as it was typed
+        made = str(latex2mathml.converter.convert(text, display=display))
+    except Exception:
+        made = "&"
+    if re.search(r"&(?!#|\w+;)", made):  # what cannot be read is shown as it was typed
         return f"<code>{html.escape(text)}</code>"
+    return made
+
+
+def _environment(text: str) -> str:
+    """A formula that stands alone, without dollars."""
+    inner = re.sub(r"\\(begin|end)\{equation\*?\}", "", text)
+    return _formula(inner, {"display_mode": True})
 
 
 @cache
 def _markdown() -> MarkdownIt:
     reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
-    return reader.use(dollarmath_plugin, renderer=_formula, double_inline=True)
+    reader.validateLink = lambda url: bool(re.match(r"(https?://|mailto:|#)", url))  # type: ignore[method-assign]
+    return reader.use(dollarmath_plugin, renderer=_formula, double_inline=True).use(
+        amsmath_plugin, renderer=_environment
+    )
 
 
 def rendered(text: str) -> str:

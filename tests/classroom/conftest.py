@@ -5,21 +5,24 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
 from filelock import FileLock
+from playwright.sync_api import Browser, sync_playwright
+from the_class import NAME, ROOT
 
-from classroom.assignment import Assignment, leaks
-from classroom.course import Course
-from classroom.release import generate
+from classroom.assignment import Assignment
 
-ROOT = Path(__file__).resolve().parents[2]
-NAME = "00_tiny"
+sys.path.insert(0, str(ROOT / "tests" / "book"))
+from the_book import HOW as NO_BROWSER
+from the_book import QUIET, find_browser
+
 HOW = (
-    "the tests of the walls need bubblewrap, and a system that allows namespaces. Debian and Ubuntu: apt install "
-    "bubblewrap; Fedora: dnf install bubblewrap; on other systems they cannot be run"
+    "the tests of the walls need bubblewrap, and a system that allows namespaces. Debian and Ubuntu: "
+    "apt install bubblewrap; Fedora: dnf install bubblewrap; on other systems they cannot be run"
 )
 
 
@@ -46,13 +49,15 @@ def tiny() -> Assignment:
     return Assignment(NAME, Path(__file__).parent / "assignments")
 
 
-def open_class(tiny: Assignment, root: Path) -> Course:
-    """A class in which the small assignment was handed out (that it grades rightly has its own test)."""
-    course = Course(root)
-    course.prepare()
-    master = tiny.fill(course.key)
-    course.master(NAME).parent.mkdir(parents=True)
-    nbformat.write(master, course.master(NAME))
-    released = generate(NAME, course)
-    assert not leaks(master, nbformat.read(released, as_version=4))
-    return course
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A headless browser, found as the tests of the book find theirs."""
+    program = find_browser(tmp_path_factory.getbasetemp().parent)
+    if program is None:
+        if os.environ.get("CI"):
+            pytest.fail(NO_BROWSER)
+        pytest.skip(NO_BROWSER)
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=QUIET)
+        yield opened
+        opened.close()
