@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="The class's folder holds key, roster.csv (id, name, email), gradebook, feedback and tables.",
     )
     commands = made.add_subparsers(dest="command", required=True, metavar="command")
+    own = "where your own assignments are"
     a = f"which assignment: {', '.join(names()) or 'none yet'}"
 
     def command(name: str, about: str) -> argparse.ArgumentParser:
@@ -47,13 +48,11 @@ def parser() -> argparse.ArgumentParser:
 
     new = command("release", "make the students' version, after proving that the assignment grades rightly")
     new.add_argument("assignment", help=a)
-    new = command(
-        "try", "run an assignment's reference, blank and planted answers, and say what is wrong with it"
-    )
+    new.add_argument("--again", action="store_true", help="replace a version that was handed in already")
+    new.add_argument("--assignments", type=Path, default=ASSIGNMENTS, metavar="FOLDER", help=own)
+    new = command("try", "run an assignment's reference, blank and planted answers, and say what is wrong")
     new.add_argument("assignment", help=a)
-    new.add_argument(
-        "--assignments", type=Path, default=ASSIGNMENTS, metavar="FOLDER", help="where your own are"
-    )
+    new.add_argument("--assignments", type=Path, default=ASSIGNMENTS, metavar="FOLDER", help=own)
     new.add_argument("--question", default="", help="the planted answers of one question alone")
     new.add_argument("--key", default="a key to try with", help="another class's variant")
     new = command("grade", "grade a folder or zip of submissions; again is quick and keeps manual marks")

@@ -19,6 +19,7 @@ from typing import Any
 import nbformat
 import pytest
 from nbformat import NotebookNode
+from the_class import NAME, ROOT, open_class
 
 from classroom import grade as grading
 from classroom.assignment import Assignment, grade_id
@@ -27,7 +28,6 @@ from classroom.demonstration import solved
 from classroom.grade import grade
 from classroom.release import Refused, release
 from classroom.sandbox import Sandbox
-from conftest import NAME, ROOT, open_class
 
 pytestmark = pytest.mark.usefixtures("bubblewrap", "quick")
 STAMP = datetime(2026, 11, 1, 12, tzinfo=UTC)
