@@ -59,9 +59,11 @@ def parser() -> argparse.ArgumentParser:
     new.add_argument("assignment", help=a)
     new.add_argument("source", type=Path, metavar="FROM", help="the folder or zip that was collected")
     new.add_argument("--deadline", type=_when, metavar="WHEN", help="such as 2027-01-31T23:59 (local time)")
-    new.add_argument("--workers", type=int, default=min(os.cpu_count() or 1, 8), help="submissions at once")
     new.add_argument(
-        "--seconds", type=float, default=Limits.seconds, help="for one submission (default: %(default)g)"
+        "--workers", type=_count, default=min(os.cpu_count() or 1, 8), help="submissions at once"
+    )
+    new.add_argument(
+        "--seconds", type=_seconds, default=Limits.seconds, help="for one submission (default: %(default)g)"
     )
     new.add_argument(
         "--fresh", action="store_true", help="new walls for each submission instead of a server that forks"
@@ -82,12 +84,28 @@ def _when(text: str) -> datetime:
         raise argparse.ArgumentTypeError(f"{text!r} is no date; write 2027-01-31T23:59") from None
 
 
+def _count(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 64:
+        raise argparse.ArgumentTypeError(f"workers must be 1 to 64, got {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 1 <= found <= 3600:
+        raise argparse.ArgumentTypeError(f"seconds must be 1 to 3600, got {text!r}")
+    return found
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command; its exit status."""
     asked = parser().parse_args(words)
     try:
         return _run(asked)
-    except (SourceError, Refused, NoSandbox, ValueError) as error:
+    except (SourceError, Refused, NoSandbox, ValueError, OSError) as error:
         print(f"kexue-classroom: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

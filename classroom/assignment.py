@@ -13,6 +13,8 @@ import hmac
 import importlib.util
 import random
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +29,7 @@ from .planted import Planted
 ASSIGNMENTS = Path(__file__).resolve().parent / "assignments"
 STUB = "# YOUR CODE HERE\nraise NotImplementedError()"
 TEXT_STUB = "YOUR ANSWER HERE"
+WIDTH = 110  # characters of a line
 _PLACE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _REGION = re.compile(r"^(?P<indent>[ \t]*)### BEGIN (?P<kind>SOLUTION|HIDDEN TESTS)[^\n]*\n"
                      r".*?### END (?P=kind)[^\n]*$\n?",
@@ -128,6 +131,7 @@ class Assignment:
         for cell in master.cells:
             cell.source = filled(cell.source, values)
             if cell.cell_type == "code":
+                cell.source = laid_out(cell.source)
                 cell.outputs, cell.execution_count = [], None
         check_master(master, self.name)
         return master
@@ -172,6 +176,15 @@ def filled(text: str, values: dict[str, str]) -> str:
         return values[found[1]]
 
     return _PLACE.sub(value, text)
+
+
+def laid_out(source: str) -> str:
+    """Python with no line longer than a page: numbers of a variant may be long."""
+    if max(map(len, source.splitlines()), default=0) <= WIDTH:
+        return source
+    ruff = [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length", str(WIDTH - 10), "-"]
+    done = subprocess.run(ruff, input=source, capture_output=True, text=True)
+    return source if done.returncode else done.stdout.rstrip("\n")
 
 
 def checks_source() -> str:

@@ -27,9 +27,13 @@ if TYPE_CHECKING:
     from .grade import Result
 
 LARGEST = 300_000  # bytes of a page
+LONGEST, ALL = 6_000, 100_000  # letters of a student's cell, and of all of them, that a page shows
+FORMULA = 1_500  # letters of a formula
 
 
 def _formula(text: str, options: dict[str, Any]) -> str:
+    if len(text) > FORMULA:
+        return f"<code>{html.escape(text)}</code>"
     display = "block" if options.get("display_mode") else "inline"
     text = re.sub(r"\\(begin|end)\{aligned\}", r"\\\1{align*}", text)  # the converter's name for it
     try:
@@ -84,8 +88,15 @@ def page(name: str, result: Result, master: NotebookNode) -> str:
     locked = {grade_id(cell): cell for cell in master.cells}
     parts = [_part(cell, locked, result) for cell in (result.notebook.cells if result.notebook else [])]
     shown = [part for part in parts if part is not None]
+    left = ALL
+    for part in shown:
+        if part["kind"] != "given":
+            short = part["source"][: min(LONGEST, max(left, 0))]
+            left -= len(short)
+            part["source"] = short + ("" if len(short) == len(part["source"]) else "\n...")
+    waiting = sum(part["most"] for part in shown if part.get("most") and part["points"] is None)
     most = sum(float(c.metadata.nbgrader.points) for c in master.cells if role(c) in ("test", "written"))
-    text = _template().render(name=name, result=result, parts=shown, most=most)
+    text = _template().render(name=name, result=result, parts=shown, most=most, waiting=waiting)
     if len(text.encode()) > LARGEST:  # the student's own text is the only thing that can be as long
         for part in shown:
             part["source"], part["printed"], part["pictures"] = (
@@ -93,11 +104,11 @@ def page(name: str, result: Result, master: NotebookNode) -> str:
                 part["printed"][:1000],
                 [],
             )
-        text = _template().render(name=name, result=result, parts=shown, most=most)
+        text = _template().render(name=name, result=result, parts=shown, most=most, waiting=waiting)
     return (
         text
         if len(text.encode()) <= LARGEST
-        else _template().render(name=name, result=result, parts=[], most=most)
+        else _template().render(name=name, result=result, parts=[], most=most, waiting=0)
     )
 
 
@@ -121,4 +132,6 @@ def _part(cell: NotebookNode, locked: dict[str, NotebookNode], result: Result) -
     if kind in ("test", "written"):
         part |= {"points": result.points.get(it), "most": float(locked[it].metadata.nbgrader.points)}
         part["says"] = result.says.get(it, "")
+        if kind == "written" and part["source"].strip() in ("", public(locked[it]).strip()):
+            part["says"] = "No answer yet."
     return part

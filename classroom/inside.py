@@ -4,9 +4,10 @@ This file runs inside the sandbox, knows no test and no answer, and is not to be
 line of a student has run: whatever it says, the other side (`outside.py`) checks. It stands alone but for
 `values.py`.
 
-    python inside.py once   FD            one submission, over the socket FD
-    python inside.py server FD name ...   imports the named modules, then forks for each submission,
-                                          every child in namespaces of its own
+    python inside.py once   FD OUT limits name ...   one submission, over the socket FD
+    python inside.py server FD name ...              forks for each, every child in namespaces of its own
+
+Both import the named modules first.
 """
 
 import ast
@@ -14,6 +15,7 @@ import base64
 import contextlib
 import ctypes
 import io
+import linecache
 import os
 import resource
 import signal
@@ -49,7 +51,9 @@ class Notebook:
         """Execute a cell, show its last expression and its figures."""
         self.cells += 1
         name = f"<cell {self.cells}>"
-        tree = ast.parse(without_magic(source), filename=name)
+        text = without_magic(source)
+        linecache.cache[name] = (len(text), None, text.splitlines(True), name)  # for the lines of a traceback
+        tree = ast.parse(text, filename=name)
         last = tree.body[-1] if tree.body else None
         if isinstance(last, ast.Expr):
             tree.body.pop()
@@ -143,11 +147,7 @@ def _trace(error: BaseException) -> str:
         steps = traceback.extract_tb(error.__traceback__)
     except BaseException:
         return ""
-    own = [
-        f"{step.filename}, line {step.lineno}, in {step.name}"
-        for step in steps
-        if step.filename[:6] == "<cell "
-    ]
+    own = [f"in {step.name}: {step.line}" for step in steps if step.filename[:6] == "<cell "]
     return "\n".join(own[-10:])
 
 
@@ -199,16 +199,19 @@ def limit(seconds: int, memory: int, file: int, processes: int) -> None:
 
 
 def forbid() -> None:
-    """A seccomp filter: no memory that no process owns, and none of the less tried doors of the kernel."""
+    """A seccomp filter: no namespaces, no memory that no process owns, no less tried door of the kernel."""
     machine = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}.get(os.uname().machine)
     if machine is None:
         return
     arch, column = machine
-    numbers = [pair[column] for pair in _FORBIDDEN.values()]
-    load, equal, give = 0x20, 0x15, 0x06  # BPF: load a word, jump if equal, return
-    lines = [(load, 0, 0, 4), (equal, 0, len(numbers) + 1, arch), (load, 0, 0, 0)]
-    lines += [(equal, len(numbers) - i, 0, number) for i, number in enumerate(numbers)]
-    lines += [(give, 0, 0, 0x7FFF0000), (give, 0, 0, 0x00050000 | 1)]  # allowed; EPERM
+    load, equal, at_least, any_of, give = 0x20, 0x15, 0x35, 0x45, 0x06  # BPF
+    allow, deny, unknown = (give, 0, 0, 0x7FFF0000), (give, 0, 0, 0x50000 | 1), (give, 0, 0, 0x50000 | 38)
+    lines = [(load, 0, 0, 4), (equal, 1, 0, arch), deny]  # calls of another kind of processor
+    lines += [(load, 0, 0, 0), (at_least, 0, 1, 0x40000000), deny]
+    for numbers in _FORBIDDEN.values():
+        lines += [(equal, 0, 1, numbers[column]), deny]
+    lines += [(equal, 0, 1, 435), unknown]  # clone3: the C library takes clone instead
+    lines += [(equal, 0, 3, (56, 220)[column]), (load, 0, 0, 16), (any_of, 0, 1, 0x7E020000), deny, allow]
     code = b"".join(struct.pack("=HBBI", *line) for line in lines)
     buffer = ctypes.create_string_buffer(code)
     program = ctypes.create_string_buffer(struct.pack("@HP", len(lines), ctypes.addressof(buffer)))
@@ -217,10 +220,14 @@ def forbid() -> None:
 
 
 _FORBIDDEN = {  # on x86-64, on 64-bit ARM
-    "memfd_create": (319, 279), "memfd_secret": (447, 447), "shmget": (29, 194), "io_uring_setup": (425, 425),
-    "ptrace": (101, 117), "userfaultfd": (323, 282), "bpf": (321, 280),
-    "keyctl": (250, 219), "add_key": (248, 217),
-    "perf_event_open": (298, 241), "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40),
+    "memfd_create": (319, 279), "memfd_secret": (447, 447), "shmget": (29, 194),
+    "io_uring_setup": (425, 425),
+    "ptrace": (101, 117), "userfaultfd": (323, 282), "bpf": (321, 280), "perf_event_open": (298, 241),
+    "keyctl": (250, 219), "add_key": (248, 217), "unshare": (272, 97), "setns": (308, 268),
+    "mount": (165, 40),
+    "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "open_tree": (428, 428),
+    "move_mount": (429, 429), "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432),
+    "fspick": (433, 433), "mount_setattr": (442, 442),
 }  # fmt: skip
 
 
@@ -293,11 +300,16 @@ def _checked(code: int, what: str) -> None:
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def server(control: socket.socket, modules: list[str]) -> None:
-    """Import once, then fork for each submission that comes over the control socket."""
+def bring(modules: list[str]) -> None:
+    """Import what submissions need, before any clock runs."""
     for name in modules:
         with contextlib.suppress(ImportError):
             __import__(name)
+
+
+def server(control: socket.socket, modules: list[str]) -> None:
+    """Import once, then fork for each submission that comes over the control socket."""
+    bring(modules)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     control.sendall(b"ready")
     while True:
@@ -336,4 +348,5 @@ if __name__ == "__main__":
     if sys.argv[1] == "server":
         server(connection, sys.argv[3:])
     else:
-        begin(connection, int(sys.argv[3]), [int(n) for n in sys.argv[4:]])
+        bring(sys.argv[8:])
+        begin(connection, int(sys.argv[3]), [int(n) for n in sys.argv[4:8]])

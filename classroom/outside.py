@@ -123,6 +123,7 @@ class Student:
             for line in Path(f"/proc/self/fdinfo/{self._pid_handle}").read_text().splitlines():
                 if line.startswith("Pid:"):
                     self._pid = int(line.split()[1])
+            self.shown()  # what libraries said while they were imported is not the student's
             return
 
     # -- what can be asked

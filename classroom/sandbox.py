@@ -175,7 +175,7 @@ class Sandbox:
         return [str(n) for n in (int(it.seconds) + 10, it.memory, it.file, processes)]
 
     def _fresh(self, channel: socket.socket, output: int):  # type: ignore[no-untyped-def]
-        words = _command(self.trusted, "once", str(channel.fileno()), str(output), *self._numbers())
+        words = _command(self.trusted, "once", str(channel.fileno()), str(output), *self._numbers(), *WARM)
         process = subprocess.Popen(
             words if self.trusted else [*walls(self.limits), *words],
             pass_fds=(channel.fileno(), output), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
