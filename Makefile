@@ -37,7 +37,7 @@ run: $(INSTALLED) ## execute every chapter again and store its outputs
 # Two workers with one thread each: two threads in each would wait for one another.
 test: lint ## the whole suite: style, types, package, chapters, book in a real browser
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout=300 \
-		--nbval-sanitize-with tests/notebooks/sanitize.cfg tests kexue_lite notebooks
+		--nbval-sanitize-with tests/notebooks/sanitize.cfg tests kexue_lite classroom notebooks
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check --quiet .

@@ -12,3 +12,6 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
     # claim is compared as HTML and as text, with the measured digits blanked (tests/notebooks/sanitize.cfg).
     if hasattr(collector, "skip_compare"):
         collector.skip_compare += (MIME,)
+
+# Assignments are notebooks with placeholders and the modules beside them: they have tests of their own.
+collect_ignore_glob = ["*/assignments/*"]

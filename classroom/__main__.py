@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import os
+import sqlite3
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -11,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
 from .assignment import ASSIGNMENTS, Assignment, SourceError, names
@@ -79,8 +82,9 @@ def parser() -> argparse.ArgumentParser:
 
 def _when(text: str) -> datetime:
     try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
+        whole_day = "T23:59:59" if len(text) == 10 else ""
+        return datetime.fromisoformat(text + whole_day).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(f"{text!r} is no date; write 2027-01-31T23:59") from None
 
 
@@ -105,8 +109,11 @@ def main(words: Sequence[str] | None = None) -> int:
     asked = parser().parse_args(words)
     try:
         return _run(asked)
-    except (SourceError, Refused, NoSandbox, ValueError, OSError) as error:
+    except (SourceError, Refused, NoSandbox, ValueError, OSError, csv.Error) as error:
         print(f"kexue-classroom: {error}", file=sys.stderr)
+        return 2
+    except (sqlite3.Error, SQLAlchemyError) as error:
+        print(f"kexue-classroom: the gradebook cannot be used: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nStopped; what is graded is kept, the same command goes on.", file=sys.stderr)
@@ -123,13 +130,17 @@ def _run(asked: argparse.Namespace) -> int:
         return serve(course, port=asked.port, browser=not asked.no_browser)
     if asked.command == "forget":
         course.prepare()
-        print("\n".join(["Deleted:", *forget(asked.student, course)]))
+        with course.locked():
+            print("\n".join(["Deleted:", *forget(asked.student, course)]))
         return 0
     with _walls(asked.trusted_students) as sandbox:
         if asked.command == "grade":
             return _grade(asked, course, warm=sandbox.warm and not asked.fresh)
         if asked.command == "try":
             assignment = Assignment(asked.assignment, asked.assignments)
+            questions = sorted({planted.question for planted in assignment.planted})
+            if asked.question and asked.question not in questions:
+                raise ValueError(f"{asked.assignment} has no question {asked.question!r}; it has {questions}")
             found = list(faults(assignment, asked.key, sandbox, progress=_bar, only=asked.question))
             print("\n".join(found) or f"{asked.assignment}: nothing wrong was found")
             return 1 if found else 0
@@ -169,7 +180,7 @@ def _bar(things: Iterable[Any]) -> Iterable[Any]:
 def _grade(asked: argparse.Namespace, course: Course, warm: bool) -> int:
     course.prepare()
     limits = Limits(seconds=asked.seconds, step=min(Limits.step, asked.seconds / 3))
-    with tqdm(desc="submissions", unit="", disable=None) as bar:
+    with course.locked(), tqdm(desc="submissions", unit="", disable=None) as bar:
 
         def tell(done: int, of: int) -> None:
             bar.total, bar.n = of, done

@@ -9,23 +9,31 @@ results/        what the grader found, one file for each submission: why grading
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import nbgrader
+from filelock import FileLock, Timeout
 
 from .assignment import SourceError
 from .handin import Person, read_roster
 
 SETTINGS = '''"""nbgrader's settings of this class. The execution step is the book's sandboxed grader."""
 
+from pathlib import Path
+
+import classroom
+import nbgrader
+
+root = Path(__file__).parent
 c = get_config()  # noqa: F821
 c.CourseDirectory.course_id = {course!r}
-c.CourseDirectory.root = {root!r}
+c.CourseDirectory.root = str(root)
 c.Autograde.sanitize_preprocessors = []
 c.Autograde.autograde_preprocessors = [
     "classroom.steps.SandboxedExecute",
@@ -35,8 +43,11 @@ c.Autograde.autograde_preprocessors = [
 # The marker's page: nothing of a student's becomes HTML, formulas are MathML, nothing is fetched.
 c.HTMLExporter.preprocessors = ["classroom.steps.MarkersPage"]
 c.HTMLExporter.filters = {{"markdown2html": "classroom.feedback.rendered"}}
-c.HTMLExporter.extra_template_basedirs = [{pages!r}, {templates!r}]
-c.Exchange.root = {exchange!r}
+c.HTMLExporter.extra_template_basedirs = [
+    str(Path(classroom.__file__).parent / "pages"),
+    str(Path(nbgrader.__file__).parent / "server_extensions/formgrader/templates"),
+]
+c.Exchange.root = str(root / ".exchange")  # nbgrader complains without one; nothing goes through it
 '''
 
 
@@ -51,7 +62,6 @@ class Course:
         """The class key; made when it is first asked for, and readable by its owner alone."""
         path = self.root / "class.key"
         if not path.exists():
-            self.root.mkdir(parents=True, exist_ok=True)
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "w") as file:
                 file.write(secrets.token_hex(16) + "\n")
@@ -70,8 +80,11 @@ class Course:
             )
         return read_roster(path)
 
-    def prepare(self) -> None:
-        """Make the folder and nbgrader's settings, where they are not there yet."""
+    def prepare(self, *, create: bool = False) -> None:
+        """See that this is the folder of a class; make it if ``create``.
+
+        ValueError if it is none, SourceError if it lies in a repository.
+        """
         programs = str(Path(sys.executable).parent)  # nbgrader starts alembic by its name alone
         if programs not in os.environ.get("PATH", "").split(os.pathsep):
             os.environ["PATH"] = os.pathsep.join([programs, os.environ.get("PATH", os.defpath)])
@@ -79,20 +92,29 @@ class Course:
         for parent in [inside, *inside.parents]:
             if (parent / ".git").exists():
                 raise SourceError(f"the folder of a class must lie outside any repository; {parent} is one")
-        self.root.mkdir(parents=True, exist_ok=True)
-        os.chmod(self.root, 0o700)
+        if not (self.root / "class.key").exists():
+            if not create:
+                raise ValueError(f"there is no class in {self.root}: release makes one. Is --class misspelt?")
+            if self.root.exists() and {path.name for path in self.root.iterdir()} - {"roster.csv"}:
+                raise ValueError(f"{self.root} is not empty and no class: name a new folder")
+            if not self.root.exists():
+                self.root.mkdir(parents=True, mode=0o700)
         _ = self.key
         settings = self.root / "nbgrader_config.py"
         if not settings.exists():
             course = re.sub(r"[^A-Za-z0-9_-]+", "-", inside.name) or "class"
-            (inside / ".exchange").mkdir(exist_ok=True)  # nbgrader complains without; nothing goes through it
+            (inside / ".exchange").mkdir(exist_ok=True)
             os.chmod(inside / ".exchange", 0o777)
-            places = {
-                "pages": str(Path(__file__).parent / "pages"),
-                "templates": str(Path(nbgrader.__file__).parent / "server_extensions/formgrader/templates"),
-                "exchange": str(inside / ".exchange"),
-            }
-            settings.write_text(SETTINGS.format(course=course, root=str(inside), **places))
+            settings.write_text(SETTINGS.format(course=course))
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """One at a time; ValueError if somebody else is at work."""
+        try:
+            with FileLock(self.root / ".lock", timeout=1):
+                yield
+        except Timeout:
+            raise ValueError(f"another command is at work in {self.root}; wait until it is done") from None
 
     @property
     def database(self) -> str:

@@ -56,7 +56,7 @@ def build(course: Course, sandbox: Sandbox, *, progress: Progress = iter) -> Pat
             f"{course.root} is no demonstration class; name another folder (--class) or delete it"
         )
     shutil.rmtree(course.root, ignore_errors=True)
-    course.prepare()
+    course.prepare(create=True)
     note.write_text(MARK)
     with (course.root / "roster.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("id", "name"), *PEOPLE.items()])

@@ -41,9 +41,9 @@ def command(course: Course, port: int = 8888, browser: bool = True) -> tuple[lis
 
 def serve(course: Course, *, port: int = 8888, browser: bool = True) -> int:
     """Serve until it is stopped; its exit status."""
+    course.prepare()
     if not (course.root / "gradebook.db").exists():
         raise ValueError(f"{course.root} has no gradebook yet: run release first")
-    course.prepare()
     words, environment = command(course, port, browser)
     print(
         f"Formgrader: http://127.0.0.1:{port}/formgrader/gradebook (with its token: below).\n"

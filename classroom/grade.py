@@ -29,7 +29,7 @@ from .assignment import grade_id, public, role
 from .clean import clean
 from .course import Course
 from .feedback import page
-from .handin import Person, Unreadable, collect, read_notebook
+from .handin import Person, Unreadable, collect, read_notebook, readable
 from .marking import mark
 from .outside import Limits
 from .sandbox import Sandbox
@@ -163,12 +163,13 @@ def judged(
                         said = future.result()
                     except BrokenExecutor:
                         raise
-                    except Exception as error:
-                        said = {
-                            "status": "crashed",
-                            "notes": [f"the grader stumbled: {type(error).__name__}: {error}"],
-                        }
-                    found[it] = _keep(folder / f"{it}.json", said | {"fingerprint": marks[it]})
+                    except (
+                        Exception
+                    ) as error:  # the grader's fault: not kept, so that the next run tries again
+                        why = f"the grader stumbled, grade again: {type(error).__name__}: {error}"
+                        found[it] = {"status": "crashed", "notes": [why]}
+                    else:
+                        found[it] = _keep(folder / f"{it}.json", said | {"fingerprint": marks[it]})
                     tell(len(found), len(data))
             except BrokenExecutor:  # a trusted process died: the submissions it may have been are tried alone
                 for future in running:
@@ -178,8 +179,8 @@ def judged(
             tries[todo[0]] += 1
             workers = 1
             if tries[todo[0]] > 1:
-                said = {"status": "crashed", "notes": ["the grader's own process died of it"]}
-                found[todo[0]] = _keep(folder / f"{todo[0]}.json", said | {"fingerprint": marks[todo[0]]})
+                why = "the grader's own process died of it, twice; it is tried again the next time"
+                found[todo[0]] = {"status": "crashed", "notes": [why]}
                 todo = todo[1:]
     return found
 
@@ -220,17 +221,21 @@ def grade(
     people = course.people
     deadline = deadline or _deadline(name, course)
     collected = collect(source, people, name)
-    results = {person.id: Result(person, notes=list(collected.notes.get(person.id, []))) for person in people}
+    results = {person.id: Result(person) for person in people}
     data: dict[str, bytes] = {}
     for person in people:
-        if person.id not in collected.files:
-            earlier = course.place("submitted", name, person.safe) / f"{name}.ipynb"
-            if not earlier.exists():
-                continue  # else: handed in with an earlier collection
+        earlier = course.place("submitted", name, person.safe) / f"{name}.ipynb"
+        new = collected.files.get(person.id)
+        if new is None and not earlier.exists():
+            continue
+        if earlier.exists() and (new is None or not readable(new[0])):
+            if new is not None:
+                collected.note(person, "the new file cannot be read, the one before it counts")
             stamp = datetime.fromtimestamp(earlier.stat().st_mtime, UTC)
             collected.files[person.id] = earlier.read_bytes(), stamp
         content, when = collected.files[person.id]
         result = results[person.id]
+        result.notes += collected.notes.get(person.id, [])
         result.handed_in = when
         result.late = max((when - deadline).total_seconds() / 3600, 0.0) if deadline else 0.0
         if isinstance(content, Unreadable):
@@ -353,13 +358,13 @@ def _deadline(name: str, course: Course) -> datetime | None:
 
 
 def forget(who: str, course: Course) -> list[str]:
-    """Delete all that is kept of one student; what was deleted. ValueError if there is nobody of that id."""
+    """Delete all that is kept of one student, on the roster or not any more; what was deleted.
+
+    ValueError if nothing is kept of anybody with that id.
+    """
     from nbgrader.api import Gradebook, MissingEntry
 
-    person = next((person for person in course.people if person.id == who), None)
-    if person is None:
-        raise ValueError(f"nobody on the roster has the id {who!r}")
-    gone = []
+    person, gone = Person(who), list[str]()
     for step in ("submitted", "autograded", "feedback"):
         if (course.root / step / person.safe).exists():
             shutil.rmtree(course.root / step / person.safe)
@@ -367,25 +372,41 @@ def forget(who: str, course: Course) -> list[str]:
     for path in sorted((course.root / "results").glob(f"*/{person.safe}.*")):
         path.unlink()
         gone.append(path.relative_to(course.root).as_posix())
-    with Gradebook(course.database) as book, contextlib.suppress(MissingEntry):
-        book.remove_student(person.safe)
-        gone.append("the rows of the gradebook")
-    with contextlib.closing(sqlite3.connect(course.root / "gradebook.db")) as book:
-        book.execute("VACUUM")  # else the bytes of deleted rows stay
+    if (course.root / "gradebook.db").exists():
+        with Gradebook(course.database) as book, contextlib.suppress(MissingEntry):
+            book.remove_student(person.safe)
+            gone.append("the rows of the gradebook")
+        with contextlib.closing(sqlite3.connect(course.root / "gradebook.db")) as database:
+            database.execute("VACUUM")  # else the bytes of deleted rows stay
     for path in [*sorted((course.root / "grades").glob("*.csv")), course.root / "roster.csv"]:
-        text = path.read_text(encoding="utf-8-sig")
-        dialect = ";" if text.partition("\n")[0].count(";") > text.partition("\n")[0].count(",") else ","
-        rows = list(csv.reader(text.splitlines(), delimiter=dialect))
-        at = [cell.strip().lower() for cell in rows[0]].index("id")
-        kept = [row for row in rows if len(row) <= at or row[at].strip() not in (who, _cell(who))]
-        if len(kept) < len(rows):
-            with path.open("w", newline="", encoding="utf-8-sig") as file:
-                csv.writer(file, delimiter=dialect).writerows(kept)
+        if path.exists() and _without(path, who):
             gone.append(f"a line of {path.name}")
     for path in sorted((course.root / "grades").glob("*.look.txt")):
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         path.write_text("".join(x for x in lines if not x.startswith(f"{who}: ")), encoding="utf-8")
+    if not gone:
+        raise ValueError(f"nothing is kept of anybody with the id {who!r}")
     return gone
+
+
+def _without(path: Path, who: str) -> bool:
+    """Take a student's lines out of a table with a column "id"; whether there was one."""
+    text = path.read_text(encoding="utf-8-sig")
+    head = text.partition("\n")[0]
+    mark = ";" if head.count(";") > head.count(",") else ","
+    rows = list(csv.reader(text.splitlines(), delimiter=mark))
+    columns = [cell.strip().lower() for cell in rows[0]] if rows else []
+    if "id" not in columns:
+        return False
+    at = columns.index("id")
+    kept = [row for row in rows if len(row) <= at or row[at].strip() not in (who, _cell(who))]
+    if len(kept) == len(rows):
+        return False
+    part = path.with_suffix(".part")
+    with part.open("w", newline="", encoding="utf-8-sig") as file:
+        csv.writer(file, delimiter=mark).writerows(kept)
+    os.replace(part, path)
+    return True
 
 
 def _write(folder: Path, name: str, content: bytes, suffix: str = ".ipynb") -> Path:

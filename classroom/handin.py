@@ -119,7 +119,7 @@ def collect(source: Path, people: list[Person], name: str) -> Collected:
         if owner.id in found.files:
             before, then = found.files[owner.id]
             newer, older = ((data, when), (before, then)) if when >= then else ((before, then), (data, when))
-            use = older if not _readable(newer[0]) and _readable(older[0]) else newer
+            use = older if not readable(newer[0]) and readable(older[0]) else newer
             why = (
                 "the last one counts"
                 if use is newer
@@ -135,6 +135,8 @@ def collect(source: Path, people: list[Person], name: str) -> Collected:
 
 def _files(source: Path, odd: list[str]) -> Iterator[tuple[str, bytes | Unreadable, datetime]]:
     """Every candidate: its path inside, its bytes, when it was handed in; always in the same order."""
+    if not source.exists():
+        raise ValueError(f"there is no file or folder {str(source)!r} to grade")
     if source.is_dir():
         for path in sorted(source.rglob("*")):
             inside = path.relative_to(source).as_posix()
@@ -220,7 +222,12 @@ def _owner(path: str, people: list[Person], words: dict[str, list[str]]) -> Pers
     return next(iter(best.values())) if len(best) == 1 else None
 
 
-def _readable(data: bytes | Unreadable) -> bool:
+def readable(data: bytes | Unreadable) -> bool:
+    """Whether a file is a notebook.
+
+    >>> readable(b"{}")
+    False
+    """
     try:
         return isinstance(data, bytes) and bool(read_notebook(data))
     except Unreadable:

@@ -68,11 +68,12 @@ class Notebook:
     def call(self, name: str, args: list, kwargs: dict) -> dict:
         """Call a function, and say what it returned and whether it changed an argument."""
         args, kwargs = values.decode(args), values.decode({"dict": kwargs})
-        before = [values.encode(argument) for argument in args]
+        given = [*args, *kwargs.values()]
+        before = [values.encode(argument) for argument in given]
         if name not in self.names:
             raise NameError(f"{name} is not defined in the notebook")
         answer = values.encode(self.names[name](*args, **kwargs))
-        after = [values.encode(argument) for argument in args]
+        after = [values.encode(argument) for argument in given]
         return {"value": answer, "changed": before != after}
 
     def get(self, name: str) -> dict:

@@ -15,7 +15,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -218,9 +218,13 @@ class Run:
             self.student = self.sandbox.start()
             self.starts += 1
             self.student.left = self.left - (time.monotonic() - begun)
-            for source in self.done:
-                with contextlib.suppress(StudentError):
-                    self.student.run(source)
+            try:
+                for source in self.done:
+                    with contextlib.suppress(StudentError):
+                        self.student.run(source)
+            except Gone as gone:
+                self._lost(gone)
+                raise
             self.student.shown()
         return self.student
 
@@ -251,9 +255,16 @@ class Run:
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Call a student's function."""
+        return self._asked(lambda student: student.call(name, *args, **kwargs))
+
+    def get(self, name: str) -> Any:
+        """A value that the student's cells have defined."""
+        return self._asked(lambda student: student.get(name))
+
+    def _asked(self, ask: Callable[[Student], Any]) -> Any:
         student = self._inside()
         try:
-            return student.call(name, *args, **kwargs)
+            return ask(student)
         except Gone as gone:
             self._lost(gone)
             raise
@@ -272,7 +283,7 @@ class Run:
         _seed(derived(self.key, self.name, it, "seed"))
         try:
             for name, is_function in names.items():
-                names_out[name] = Proxy(self, name) if is_function else self._inside().get(name)
+                names_out[name] = Proxy(self, name) if is_function else self.get(name)
             with contextlib.redirect_stdout(io.StringIO()), time_limit(TEST_SECONDS):
                 exec(compile(source, "<test>", "exec"), names_out)
         except AssertionError as error:

@@ -118,12 +118,12 @@ def release(
         told the wrong thing, or a word of an answer or a hidden test is left in the students' version.
     """
     name = assignment.name
-    course.prepare()
+    course.prepare(create=True)
     master = assignment.fill(course.key)
     source = course.master(name)
     if source.exists() and any((course.root / "results" / name).glob("*.json")) and not again:
         before = nbformat.read(source, as_version=4)
-        if [cell.source for cell in before.cells] != [cell.source for cell in master.cells]:
+        if [(c.source, c.metadata) for c in before.cells] != [(c.source, c.metadata) for c in master.cells]:
             raise Refused(name, ["another version is handed in already; --again replaces it all the same"])
     reasons = list(faults(assignment, course.key, sandbox, progress=progress))
     if reasons:

@@ -11,6 +11,7 @@ import pytest
 from the_class import ROOT
 
 from classroom.__main__ import main
+from classroom.course import Course
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
@@ -43,12 +44,14 @@ def test_the_console_script_is_the_same() -> None:
     [
         (["release", "09_nothing"], "there is no assignment '09_nothing'; there are: 01_extrema"),
         (["try", ".."], "there is no assignment"),
-        (["grade", "01_extrema", "nowhere"], "has not been released"),
+        (["grade", "01_extrema", "nowhere"], "there is no class in"),
+        (["try", "01_extrema", "--question", "typo"], "has no question 'typo'; it has ['bracket'"),
         (["grade", "01_extrema", "nowhere", "--deadline", "tomorrow"], "is no date; write 2027-01-31T23:59"),
         (["grade", "01_extrema", "nowhere", "--seconds", "-1"], "seconds"),
         (["grade", "01_extrema", "nowhere", "--workers", "0"], "workers"),
-        (["mark"], "has no gradebook yet: run release first"),
-        (["forget", "ada"], "there is no roster"),
+        (["mark"], "there is no class in"),
+        (["forget", "ada"], "there is no class in"),
+        (["grade", "01_extrema", "nowhere", "--deadline", "0001-01-01"], "is no date"),
         (["frobnicate"], "invalid choice"),
     ],
 )
@@ -83,6 +86,27 @@ def test_a_demonstration_replaces_no_class(
     assert status == 2 and "is no demonstration class" in text and (tmp_path / "roster.csv").exists()
 
 
+def test_no_folder_but_a_class_is_touched(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    tmp_path.chmod(0o755)
+    for words in (["grade", "01_extrema", "x"], ["forget", "ada"], ["mark"]):
+        assert said(capsys, *words, "--class", str(tmp_path), "--trusted-students")[0] == 2
+    with pytest.raises(ValueError, match="not empty and no class"):
+        Course(tmp_path).prepare(create=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"] and tmp_path.stat().st_mode & 0o777 == 0o755
+
+
+def test_two_graders_do_not_meet(tmp_path: Path) -> None:
+    course = Course(tmp_path / "class")
+    course.prepare(create=True)
+    with (
+        course.locked(),
+        pytest.raises(ValueError, match="another command is at work"),
+        Course(course.root).locked(),
+    ):
+        pass
+
+
 def test_a_class_in_this_repository_is_refused(capsys: pytest.CaptureFixture[str], bubblewrap: str) -> None:
-    status, text = said(capsys, "grade", "01_extrema", "x", "--class", str(ROOT / "my_class"))
+    status, text = said(capsys, "release", "03_networks", "--class", str(ROOT / "my_class"))
     assert status == 2 and "outside any repository" in text and not (ROOT / "my_class").exists()

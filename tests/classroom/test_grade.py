@@ -50,7 +50,10 @@ class Here(Executor):
 
     def submit(self, judge: Any, data: bytes) -> Future:  # type: ignore[override]
         done: Future = Future()
-        done.set_result(judge(data))
+        try:
+            done.set_result(judge(data))
+        except Exception as error:
+            done.set_exception(error)
         return done
 
 
@@ -291,6 +294,46 @@ def test_a_later_collection_adds_to_the_first(own: Course) -> None:
     assert rows["ada"]["handed_in"] == "2026-11-01 12:00:00"
 
 
+def test_a_broken_file_later_does_not_hide_the_earlier_one(own: Course) -> None:
+    roster(own, "ada")
+    grade(NAME, own, hand_in(own, "ada"))
+    (own.root / "in" / "ada" / "work.ipynb").write_text('{"cells": [')
+    results = grade(NAME, own, own.root / "in")
+    assert table(own)["ada"]["total"] == "8" and "the one before it counts" in results[0].notes[0]
+
+
+def test_one_questions_huge_value_costs_no_other(own: Course) -> None:
+    roster(own, "ada")
+    grade(NAME, own, hand_in(own, "ada", largest="largest = list(range(3_000_000))"))
+    row = table(own)["ada"]
+    assert [row[c] for c in ("mix", "centred", "fold", "largest", "slope")] == ["2", "2", "2", "0", "1"]
+
+
+def test_a_change_in_place_is_seen_and_never_comes_back(own: Course) -> None:
+    roster(own, "ada", "ben")
+    hand_in(own, "ada", centred="def centred(x):\n    x -= x.mean(axis=0)\n    return x")
+    folder = hand_in(own, "ben", fold="def fold(t):\n    t.zero_()\n    return t")
+    results = grade(NAME, own, folder)
+    assert [results[0].says["centred_test"], results[1].says["fold_test"]] == [
+        "What centred was given was changed in place: work on a copy.",
+        "What fold was given was changed in place: work on a copy.",
+    ]
+
+
+def stumbling(data: bytes) -> dict[str, Any]:
+    """In the place of the judge: the disk is full."""
+    raise OSError(28, "No space left on device")
+
+
+def test_the_graders_own_stumbling_is_not_kept(own: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+    roster(own, "ada")
+    folder = hand_in(own, "ada")
+    with monkeypatch.context() as broken:
+        broken.setattr(grading, "_judge", stumbling)
+        assert grade(NAME, own, folder)[0].status == "crashed"
+    assert grade(NAME, own, folder)[0].status == "ok"
+
+
 def test_a_student_is_forgotten_whole(own: Course) -> None:
     roster(own, "ada", "ben")
     hand_in(own, "ada", why="zq_personal")
@@ -304,7 +347,7 @@ def test_a_student_is_forgotten_whole(own: Course) -> None:
     ]
     assert left == [] and list(table(own)) == ["ben"]
     assert b"ada the student" not in (own.root / "gradebook.db").read_bytes()
-    with pytest.raises(ValueError, match="nobody on the roster"):
+    with pytest.raises(ValueError, match="nothing is kept"):
         grading.forget("ada", own)
     assert table(own)["ben"]["total"] == "8"
 

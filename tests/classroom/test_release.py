@@ -139,7 +139,7 @@ def test_the_key_makes_the_variant(tiny: Assignment) -> None:
 def test_a_class_inside_a_repository_is_refused(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     with pytest.raises(SourceError, match="outside any repository"):
-        Course(tmp_path / "class").prepare()
+        Course(tmp_path / "class").prepare(create=True)
 
 
 def test_words_are_words_and_numbers() -> None:

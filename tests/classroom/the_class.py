@@ -17,7 +17,7 @@ NAME = "00_tiny"
 def open_class(tiny: Assignment, root: Path) -> Course:
     """A class in which the small assignment was handed out (that it grades rightly has its own test)."""
     course = Course(root)
-    course.prepare()
+    course.prepare(create=True)
     master = tiny.fill(course.key)
     course.master(NAME).parent.mkdir(parents=True)
     nbformat.write(master, course.master(NAME))
