@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
         "--fresh", action="store_true", help="new walls for each submission instead of a server that forks"
     )
     new = command("mark", "open formgrader, where written answers are marked")
-    new.add_argument("--port", type=int, default=8888)
+    new.add_argument("--port", type=_port, default=8888)
     new.add_argument("--no-browser", action="store_true", help="print the address, open nothing")
     new = command("forget", "delete all that is kept of one student")
     new.add_argument("student", help="the id on the roster")
@@ -91,6 +91,12 @@ def _when(text: str) -> datetime:
 def _count(text: str) -> int:
     if not text.isdigit() or not 1 <= int(text) <= 64:
         raise argparse.ArgumentTypeError(f"workers must be 1 to 64, got {text!r}")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"port must be 1 to 65535, got {text!r}")
     return int(text)
 
 
@@ -202,7 +208,12 @@ def _grade(asked: argparse.Namespace, course: Course, warm: bool) -> int:
     look = (folder / f"{asked.assignment}.look.txt").read_text(encoding="utf-8").splitlines()
     waiting = sum(None in r.points.values() for r in results)
     if look:
-        print("Look at:" + textwrap.indent("".join(f"\n{line[:160]}" for line in look[:20]), "  "))
+        more = (
+            [f"... and {len(look) - 20} more in {folder / asked.assignment}.look.txt"]
+            if len(look) > 20
+            else []
+        )
+        print("Look at:" + textwrap.indent("".join(f"\n{line[:160]}" for line in [*look[:20], *more]), "  "))
     if waiting:
         print(f"{waiting} written answers wait for you in formgrader: make mark CLASS={course.root}")
     return 0

@@ -184,6 +184,8 @@ def laid_out(source: str) -> str:
         return source
     ruff = [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length", str(WIDTH - 10), "-"]
     done = subprocess.run(ruff, input=source, capture_output=True, text=True)
+    if "No module named" in done.stderr:
+        raise SourceError("ruff is missing, which lays out long numbers: pip install -r requirements.txt")
     return source if done.returncode else done.stdout.rstrip("\n")
 
 
@@ -268,7 +270,8 @@ def leaks(master: NotebookNode, release: NotebookNode) -> set[str]:
     for cell in release.cells:
         shown |= tokens(cell.source) | tokens(str(cell.get("outputs", "")))
         shown |= tokens(str(cell.get("attachments", "")))
-        shown |= tokens(" ".join(map(str, cell.metadata.get("tags", []))))
+        shown |= tokens(str({k: v for k, v in cell.metadata.items() if k != "nbgrader"}))
+    shown |= tokens(str(release.metadata))
     secret = set[str]()
     for cell in master.cells:
         secret |= tokens(cell.source) - tokens(public(cell))

@@ -29,12 +29,12 @@ from .assignment import grade_id, public, role
 from .clean import clean
 from .course import Course
 from .feedback import page
-from .handin import Person, Unreadable, collect, read_notebook, readable
+from .handin import Person, Unreadable, collect, delimiter, read_notebook, readable
 from .marking import mark
 from .outside import Limits
 from .sandbox import Sandbox
 
-STATUSES = ("ok", "timeout", "crashed", "unreadable", "missing")
+STEPS = ("source", "release", "submitted", "autograded", "feedback", "results", "grades", "rubrics")
 OWN_MEMORY = 700 << 20  # bytes that a trusted process may take for one answer
 
 
@@ -107,7 +107,7 @@ def _judge(data: bytes) -> dict[str, Any]:
 
 
 def fingerprint(*parts: bytes) -> str:
-    """One name for a submission, the master, the limits and the grader's own code."""
+    """One name for a class, a master and the grader's own code."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
@@ -144,7 +144,8 @@ def judged(
             kept = json.loads((folder / f"{it}.json").read_text())
         except (OSError, ValueError):
             continue
-        if kept.get("fingerprint") == mark_:
+        enough = kept.get("status") != "timeout" or kept.get("limit", 0) >= limits.seconds
+        if kept.get("fingerprint") == mark_ and enough:
             found[it] = kept
     todo = [it for it in data if it not in found]
     tell(len(found), len(data))
@@ -169,7 +170,9 @@ def judged(
                         why = f"the grader stumbled, grade again: {type(error).__name__}: {error}"
                         found[it] = {"status": "crashed", "notes": [why]}
                     else:
-                        found[it] = _keep(folder / f"{it}.json", said | {"fingerprint": marks[it]})
+                        found[it] = _keep(
+                            folder / f"{it}.json", said | {"fingerprint": marks[it], "limit": limits.seconds}
+                        )
                     tell(len(found), len(data))
             except BrokenExecutor:  # a trusted process died: the submissions it may have been are tried alone
                 for future in running:
@@ -218,6 +221,13 @@ def grade(
     """
     if not course.master(name).exists():
         raise ValueError(f"{name} has not been released for this class: run release first")
+    here, there = course.root.resolve(), source.resolve()
+    if (
+        there == here
+        or there in here.parents
+        or (here in there.parents and there.relative_to(here).parts[0] in STEPS)
+    ):
+        raise ValueError(f"FROM must be what was collected; {source} holds the class's own files")
     people = course.people
     deadline = deadline or _deadline(name, course)
     collected = collect(source, people, name)
@@ -273,6 +283,7 @@ def _store(
 
     master = nbformat.read(course.master(name), as_version=4)
     written = {grade_id(cell): cell for cell in master.cells if role(cell) == "written"}
+    memories: list[Callable[[], object]] = []
     warnings.filterwarnings("ignore", "Object of type .* not in session", category=SAWarning)
     with Gradebook(course.database) as book:
         due = {"duedate": deadline.astimezone(UTC).replace(tzinfo=None)} if deadline else {}
@@ -305,7 +316,9 @@ def _store(
                 it = grade_row.name
                 if it in written:
                     empty = answers[it].source.strip() in ("", public(written[it]).strip())
-                    _by_hand(grade_row, empty, _changed(course, name, person, answers[it].source))
+                    changed, remember = _changed(course, name, person, answers[it].source)
+                    memories.append(remember)
+                    _by_hand(grade_row, empty, changed)
                     result.points[it] = None if grade_row.needs_manual_grade else _score(grade_row)
                 else:
                     grade_row.auto_score = result.points.get(it) or 0.0
@@ -315,6 +328,8 @@ def _store(
                 if comment.comment:
                     result.comments[comment.name] = comment.comment
         book.db.commit()
+    for remember in memories:
+        remember()
     for result in results:
         if result.notebook is not None:
             html = page(name, result, master).encode()
@@ -336,13 +351,12 @@ def _score(row: Any) -> float:
     return float(found or 0.0) + float(row.extra_credit or 0.0)
 
 
-def _changed(course: Course, name: str, person: Person, source: str) -> bool:
-    """Whether a written answer is another than the last time; remembers this one."""
+def _changed(course: Course, name: str, person: Person, source: str) -> tuple[bool, Callable[[], object]]:
+    """Whether a written answer is another than the last time; and what remembers this one."""
     path = course.root / "results" / name / f"{person.safe}.written"
     now = hashlib.sha256(source.encode()).hexdigest()
     before = path.read_text() if path.exists() else now
-    path.write_text(now)
-    return before != now
+    return before != now, lambda: path.write_text(now)
 
 
 def _deadline(name: str, course: Course) -> datetime | None:
@@ -392,8 +406,7 @@ def forget(who: str, course: Course) -> list[str]:
 def _without(path: Path, who: str) -> bool:
     """Take a student's lines out of a table with a column "id"; whether there was one."""
     text = path.read_text(encoding="utf-8-sig")
-    head = text.partition("\n")[0]
-    mark = ";" if head.count(";") > head.count(",") else ","
+    mark = delimiter(text)
     rows = list(csv.reader(text.splitlines(), delimiter=mark))
     columns = [cell.strip().lower() for cell in rows[0]] if rows else []
     if "id" not in columns:
@@ -459,7 +472,18 @@ def write_table(name: str, course: Course, results: list[Result], unclaimed: lis
         table = csv.writer(file)
         columns = [it.removesuffix("_test") for it in most]
         table.writerow(
-            ["id", "name", "email", "status", "handed_in", "late_hours", *columns, "total", "of", "to_mark"]
+            [
+                "id",
+                "name",
+                "email",
+                "status",
+                "handed_in_utc",
+                "late_hours",
+                *columns,
+                "total",
+                "of",
+                "to_mark",
+            ]
         )
         for result in results:
             person = result.person

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import re
 import stat
@@ -77,12 +78,33 @@ def read_roster(path: Path) -> list[Person]:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{path.name} is not UTF-8: save it as 'CSV UTF-8'") from None
-    head = text.splitlines()[0] if text.strip() else ""
-    rows = csv.DictReader(text.splitlines(), delimiter=";" if head.count(";") > head.count(",") else ",")
-    columns = {name.strip().lower(): name for name in rows.fieldnames or []}
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter(text), strict=True)
+    try:
+        people = _people(path.name, rows)
+    except csv.Error as error:
+        raise ValueError(
+            f"{path.name}, near line {rows.line_num}: {error}; is a quotation mark left open?"
+        ) from None
+    if not people:
+        raise ValueError(f"{path.name} has no student")
+    return people
+
+
+def delimiter(text: str) -> str:
+    """What parts the columns of a table: a semicolon in many a spreadsheet.
+
+    >>> delimiter("id;name")
+    ';'
+    """
+    head = text.partition("\n")[0]
+    return ";" if head.count(";") > head.count(",") else ","
+
+
+def _people(name: str, rows: csv.DictReader) -> list[Person]:
+    columns = {column.strip().lower(): column for column in rows.fieldnames or []}
     if "id" not in columns:
         raise ValueError(
-            f"{path.name} needs a column 'id' (and, if you like, 'name', 'email'); it has {sorted(columns)}"
+            f"{name} needs a column 'id' (and, if you like, 'name', 'email'); it has {sorted(columns)}"
         )
     people: list[Person] = []
     for row in rows:
@@ -90,12 +112,10 @@ def read_roster(path: Path) -> list[Person]:
         if not it.id and not it.name:
             continue
         if not it.id:
-            raise ValueError(f"{path.name}, line {rows.line_num}: {it.name!r} has no id")
+            raise ValueError(f"{name}, line {rows.line_num}: {it.name!r} has no id")
         if it.safe.lower() in {other.safe.lower() for other in people}:
-            raise ValueError(f"{path.name}, line {rows.line_num}: the id {it.id[:60]!r} is there twice")
+            raise ValueError(f"{name}, line {rows.line_num}: the id {it.id[:60]!r} is there twice")
         people.append(it)
-    if not people:
-        raise ValueError(f"{path.name} has no student")
     return people
 
 
@@ -112,7 +132,7 @@ def collect(source: Path, people: list[Person], name: str) -> Collected:
     for path, data, when in _files(source, found.unclaimed):
         if name not in path and any(other in path for other in others):
             continue
-        owner = _owner(path, people, words)
+        owner = _owner(path, people, words, name)
         if owner is None:
             found.unclaimed.append(path)
             continue
@@ -138,7 +158,7 @@ def _files(source: Path, odd: list[str]) -> Iterator[tuple[str, bytes | Unreadab
     if not source.exists():
         raise ValueError(f"there is no file or folder {str(source)!r} to grade")
     if source.is_dir():
-        for path in sorted(source.rglob("*")):
+        for path in sorted(source.rglob("*"), key=lambda path: _order(path.as_posix())):
             inside = path.relative_to(source).as_posix()
             if path.is_symlink() or not path.is_file() or not _is_candidate(inside):
                 continue
@@ -158,7 +178,9 @@ def _files(source: Path, odd: list[str]) -> Iterator[tuple[str, bytes | Unreadab
         raise ValueError(f"FROM must be a folder or a zip of submissions, got {source.name!r}")
 
 
-def _members(path: Path, odd: list[str], before: str) -> Iterator[tuple[str, bytes | Unreadable, datetime]]:
+def _members(
+    path: Path | io.BytesIO, odd: list[str], before: str, depth: int = 1
+) -> Iterator[tuple[str, bytes | Unreadable, datetime]]:
     """The notebooks of an archive, read in memory: no name in it ever becomes a path of ours."""
     try:
         archive = zipfile.ZipFile(path)
@@ -167,7 +189,9 @@ def _members(path: Path, odd: list[str], before: str) -> Iterator[tuple[str, byt
             odd.append(before)
         return
     with archive:
-        for member in sorted(archive.infolist()[:MOST_FILES], key=lambda m: m.filename):
+        if len(archive.infolist()) > MOST_FILES:
+            odd.append(f"{before or 'the archive'}: more than {MOST_FILES:,} files, the rest is left out")
+        for member in sorted(archive.infolist()[:MOST_FILES], key=lambda m: _order(m.filename)):
             inside = "/".join(part for part in (before, member.filename) if part)
             link = stat.S_ISLNK(member.external_attr >> 16)
             if member.is_dir() or link or not _is_candidate(member.filename):
@@ -179,9 +203,18 @@ def _members(path: Path, odd: list[str], before: str) -> Iterator[tuple[str, byt
             try:
                 with archive.open(member) as file:
                     data = file.read(LARGEST_FILE + 1)
+                if member.filename.lower().endswith(".zip") and depth:
+                    yield from _members(io.BytesIO(data), odd, inside, depth - 1)
+                    continue
                 yield inside, data if len(data) <= LARGEST_FILE else Unreadable("the file is too large"), when
             except Exception as error:  # a bad member costs its author alone
                 yield inside, Unreadable(f"damaged in the archive ({type(error).__name__})"), when
+
+
+def _order(path: str) -> tuple[str, int]:
+    """Names in order; of the copies that a browser numbers the last one last."""
+    number = re.search(r"\((\d{1,4})\)(?=\.[^/]*$)", path)
+    return re.sub(r"\s*\(\d{1,4}\)(?=\.[^/]*$)", "", path), int(number[1]) if number else 0
 
 
 def _is_candidate(path: str) -> bool:
@@ -205,7 +238,7 @@ def _words_of(person: Person) -> list[str]:
     return [word for word in dict.fromkeys(map(_plain, names)) if word]
 
 
-def _owner(path: str, people: list[Person], words: dict[str, list[str]]) -> Person | None:
+def _owner(path: str, people: list[Person], words: dict[str, list[str]], name: str) -> Person | None:
     """Whose a file is: by the raw id of a folder or file first, then by whole words."""
     parts = path.replace("\\", "/").split("/")
     stem = re.sub(r"(\.ipynb|\.json|\.txt|\.zip)+$", "", parts[-1], flags=re.I)
@@ -213,7 +246,8 @@ def _owner(path: str, people: list[Person], words: dict[str, list[str]]) -> Pers
         exact = [p for p in people if part == p.id or part == p.safe]
         if exact:
             return exact[0]
-    text = f" {_plain(' / '.join([*parts[:-1], stem]))} "
+    text = re.sub(r"\(\d+\)", " ", " / ".join([*parts[:-1], stem]))  # "(1)": what browsers add
+    text = f" {_plain(text)} ".replace(f" {_plain(name)} ", " ")
     fits = [(len(word), p) for p in people for word in words[p.id] if f" {word} " in text]
     if not fits:
         return None

@@ -23,7 +23,7 @@ import nbformat
 import numpy as np
 from nbformat import NotebookNode
 
-from .assignment import STUB, defined, derived, grade_id, public, role
+from .assignment import STUB, SourceError, defined, derived, grade_id, public, role
 from .outside import Gone, Shown, Student, StudentError
 from .sandbox import Sandbox
 
@@ -80,9 +80,14 @@ def carry(master: NotebookNode, handed: NotebookNode) -> tuple[list[tuple[Notebo
         if name in found and name in answers:
             # Of two copies the one that says something counts, of two that do the later one.
             notes.append(f"the cell {name} came twice")
-            if _blank(cell, answers[name]):
+            if _blank(cell, answers[name]) or cell.source == found[name].source:
                 place[k] = name
                 continue
+            if not _blank(found[name], answers[name]):  # a cell that was split: both halves run
+                wanted_names = set(defined(answers[name].source))
+                if not wanted_names & set(_NAMED.findall(cell.source[:SOURCE])):
+                    continue
+                place = {at: n for at, n in place.items() if n != name}
         if cell.cell_type == wanted[name].cell_type or name in answers:
             found[name], place[k] = cell, name
     given = {_squeezed(public(cell)): name for name, cell in wanted.items() if name not in answers}
@@ -248,9 +253,10 @@ class Run:
             self._lost(gone)
             return Shown(), str(gone)
         shown.text = student.shown().text
-        self.done.append(source)
         if student.interrupted:
             self.status, student.interrupted = "timeout", False
+        else:
+            self.done.append(source)
         return shown, raised
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
@@ -270,11 +276,16 @@ class Run:
             raise
         finally:
             if student.interrupted:
-                self.status = "timeout"
+                self.status, student.interrupted = "timeout", False
 
-    def given(self, source: str) -> None:
+    def given(self, it: str, source: str) -> None:
         """Run a cell of the teacher's out here."""
-        exec(compile(source, "<given>", "exec"), self.trusted)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                exec(compile(source, "<given>", "exec"), self.trusted)
+        except Exception as error:
+            what = f"{self.name}: the given cell {it} fails ({error})"
+            raise SourceError(f"{what}; given cells run before and without any answer") from error
 
     def test(self, it: str, source: str, names: dict[str, bool]) -> str:
         """Run a test out here; what is wrong, or the empty string."""
@@ -392,7 +403,7 @@ def _one(run: Run, marked: Marked, cell: NotebookNode, source: str, names: dict[
         ]
     else:
         if kind == "given":
-            run.given(cell.source)
+            run.given(it, cell.source)
         shown, raised = run.cell(source)
         made = nbformat.v4.new_code_cell(source)
         made.outputs = [nbformat.v4.new_output("display_data", {"image/png": p}) for p in shown.pictures]

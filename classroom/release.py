@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from .assignment import Assignment, filled, grade_id, leaks, public, role
+from .assignment import STUB, Assignment, filled, grade_id, leaks, public, role
 from .course import Course
 from .marking import Marked, mark
 from .sandbox import Sandbox
@@ -120,38 +120,56 @@ def release(
     name = assignment.name
     course.prepare(create=True)
     master = assignment.fill(course.key)
-    source = course.master(name)
-    if source.exists() and any((course.root / "results" / name).glob("*.json")) and not again:
-        before = nbformat.read(source, as_version=4)
-        if [(c.source, c.metadata) for c in before.cells] != [(c.source, c.metadata) for c in master.cells]:
-            raise Refused(name, ["another version is handed in already; --again replaces it all the same"])
-    reasons = list(faults(assignment, course.key, sandbox, progress=progress))
+    rubric = assignment.rubric(course.key)
+    reasons = list(_replaced(master, name, course, again)) or list(
+        faults(assignment, course.key, sandbox, progress=progress)
+    )
     if reasons:
         raise Refused(name, reasons)
-    rubric = assignment.rubric(course.key)
+    with (
+        tempfile.TemporaryDirectory() as folder
+    ):  # another class, so that a failure leaves this one as it was
+        trial = Course(Path(folder) / "trial")
+        trial.prepare(create=True)
+        left = leaks(master, nbformat.read(generate(master, name, trial), as_version=4))
+    if left:
+        shown = f"the students' version shows words of answers or hidden tests: {sorted(left)[:10]}"
+        raise Refused(name, [shown])
     course.rubric(name).parent.mkdir(exist_ok=True)
     course.rubric(name).write_text(rubric, encoding="utf-8")
+    return generate(master, name, course)
+
+
+def _replaced(master: NotebookNode, name: str, course: Course, again: bool) -> Iterator[str]:
+    """Why a version that was handed in already may not be replaced by this one."""
+    source = course.master(name)
+    if not source.exists() or not any((course.root / "results" / name).glob("*.json")):
+        return
+    before = nbformat.read(source, as_version=4)
+    graded = [
+        [grade_id(cell) for cell in notebook.cells if role(cell) in ("test", "written")]
+        for notebook in (before, master)
+    ]
+    if graded[0] != graded[1]:
+        yield f"it is handed in already, with other questions: {graded[0]}; give the new one another name"
+    elif not again and [(c.source, c.metadata) for c in before.cells] != [
+        (c.source, c.metadata) for c in master.cells
+    ]:
+        yield "another version is handed in already; --again replaces it all the same"
+
+
+def generate(master: NotebookNode, name: str, course: Course) -> Path:
+    """nbgrader's own step: the students' version, and the questions into the gradebook."""
+    source = course.master(name)
     source.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(master, source)
-    path = generate(name, course)
-    left = leaks(master, nbformat.read(path, as_version=4))
-    if left:
-        shutil.rmtree(path.parent)
-        raise Refused(
-            name, [f"the students' version shows words of answers or hidden tests: {sorted(left)[:10]}"]
-        )
-    return path
-
-
-def generate(name: str, course: Course) -> Path:
-    """nbgrader's own step: the students' version, and the questions into the gradebook."""
     from nbgrader.apps import NbGraderAPI
     from traitlets.config import Config
 
     settings = Config()
     settings.CourseDirectory.root = str(course.root.resolve())
     settings.CourseDirectory.db_url = course.database
-    settings.ClearSolutions.code_stub = {"python": "# YOUR CODE HERE\nraise NotImplementedError()"}
+    settings.ClearSolutions.code_stub = {"python": STUB}
     with quiet():
         done = NbGraderAPI(config=settings).generate_assignment(name, force=True, create=True)
     path = course.place("release", name) / f"{name}.ipynb"

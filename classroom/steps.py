@@ -27,7 +27,9 @@ class MarkersPage(Preprocessor):
         for cell in nb.cells:
             if grade_id(cell) == "checks":
                 continue
-            if role(cell) == "written":
+            if (
+                role(cell) == "written" and "submission_id" in resources
+            ):  # formgrader; not a page for students
                 rubric = Course(Path.cwd()).rubric(
                     str(resources.get("assignment_id"))
                 )  # the server runs in there

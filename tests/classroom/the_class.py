@@ -19,8 +19,6 @@ def open_class(tiny: Assignment, root: Path) -> Course:
     course = Course(root)
     course.prepare(create=True)
     master = tiny.fill(course.key)
-    course.master(NAME).parent.mkdir(parents=True)
-    nbformat.write(master, course.master(NAME))
-    released = generate(NAME, course)
+    released = generate(master, NAME, course)
     assert not leaks(master, nbformat.read(released, as_version=4))
     return course
