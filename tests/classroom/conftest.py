@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 from playwright.sync_api import Browser, sync_playwright
-from the_class import NAME, ROOT
+from the_class import NAME, ROOT, Here, open_class
 
+from classroom import grade as grading
 from classroom.assignment import Assignment
+from classroom.course import Course
+from classroom.sandbox import Sandbox
 
 sys.path.insert(0, str(ROOT / "tests" / "book"))
 from the_book import HOW as NO_BROWSER
@@ -61,3 +64,29 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         opened = playwright.chromium.launch(executable_path=program, args=QUIET)
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="module")
+def course(tiny: Assignment, bubblewrap: str, tmp_path_factory: pytest.TempPathFactory) -> Course:
+    return open_class(tiny, tmp_path_factory.mktemp("grade") / "class")
+
+
+@pytest.fixture(scope="module")
+def walls(bubblewrap: str) -> Iterator[Sandbox]:
+    with Sandbox() as made:
+        yield made
+
+
+@pytest.fixture
+def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, walls: Sandbox) -> None:
+    """Without new processes for each class, but where a test is about them."""
+    if request.node.get_closest_marker("processes") is None:
+        Here.sandbox = walls
+        monkeypatch.setattr(grading, "ProcessPoolExecutor", Here)
+
+
+@pytest.fixture
+def own(course: Course, tmp_path: Path) -> Course:
+    """A class of its own for each test."""
+    shutil.copytree(course.root, tmp_path / "class")
+    return Course(tmp_path / "class")

@@ -16,8 +16,7 @@ import nbformat
 import numpy as np
 import pytest
 from nbformat import NotebookNode
-from test_grade import course, hand_in, own, quick, roster, table, walls  # noqa: F401
-from the_class import NAME
+from the_class import NAME, hand_in, roster, table
 
 from classroom import grade as grading
 from classroom import marking
@@ -269,7 +268,7 @@ def test_a_number_and_an_attachment_are_leaks(tiny: Assignment) -> None:
 
 
 def test_a_leak_keeps_the_students_version_back(
-    tiny: Assignment, walls: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    tiny: Assignment, walls: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     monkeypatch.setattr(releasing, "faults", lambda *a, **k: [])
     monkeypatch.setattr(releasing, "leaks", lambda *a: {"zq_word"})
@@ -314,7 +313,7 @@ def test_cells_without_a_name_of_their_own_are_refused(
 
 
 @pytest.mark.usefixtures("bubblewrap", "quick")
-def test_each_thing_that_a_verdict_hangs_on_is_judged_again(own: Course) -> None:  # noqa: F811
+def test_each_thing_that_a_verdict_hangs_on_is_judged_again(own: Course) -> None:
     roster(own, "ada")
     folder = hand_in(own, "ada")
     told: list[tuple[int, int]] = []
@@ -337,7 +336,7 @@ def test_each_thing_that_a_verdict_hangs_on_is_judged_again(own: Course) -> None
 
 
 @pytest.mark.usefixtures("bubblewrap", "quick")
-def test_a_mark_by_hand_goes_before_the_graders_and_stays(own: Course) -> None:  # noqa: F811
+def test_a_mark_by_hand_goes_before_the_graders_and_stays(own: Course) -> None:
     from nbgrader.api import Gradebook
 
     roster(own, "ada")
@@ -353,7 +352,7 @@ def test_a_mark_by_hand_goes_before_the_graders_and_stays(own: Course) -> None: 
 
 
 @pytest.mark.usefixtures("bubblewrap", "quick")
-def test_a_deadline_keeps_its_zone_and_early_is_not_late(own: Course) -> None:  # noqa: F811
+def test_a_deadline_keeps_its_zone_and_early_is_not_late(own: Course) -> None:
     roster(own, "ada", "ben")
     hand_in(own, "ada")
     early = hand_in(own, "ben") / "ben" / "work.ipynb"
@@ -370,7 +369,7 @@ def test_a_deadline_keeps_its_zone_and_early_is_not_late(own: Course) -> None:  
 
 
 @pytest.mark.usefixtures("bubblewrap", "quick")
-def test_what_is_kept_of_a_submission_is_clean(own: Course, tiny: Assignment) -> None:  # noqa: F811
+def test_what_is_kept_of_a_submission_is_clean(own: Course, tiny: Assignment) -> None:
     roster(own, "ada")
     grade(NAME, own, hand_in(own, "ada", why="<b>bold</b>"))
     text = (own.root / "autograded" / "ada" / NAME / f"{NAME}.ipynb").read_text()

@@ -1,4 +1,4 @@
-"""What the class key changes in the small assignment, and two words that must be seen nowhere outside the source."""
+"""What the class key changes in the small assignment, and two words that must stay in the source."""
 
 from __future__ import annotations
 
