@@ -15,7 +15,7 @@ RUN := $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePrepr
 export OMP_WAIT_POLICY := PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve lab run classroom release grade mark seeds full judge test lint bench clean
+.PHONY: help book serve lab run classroom release grade mark hostile seeds full judge test lint bench clean
 
 help: ## list the doors
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ grade: $(INSTALLED) ## grade what they handed in: A=03_networks FROM=folder-or-z
 
 mark: $(INSTALLED) ## open formgrader for the written answers (CLASS=folder)
 	@$(CLASSROOM) mark --class $(CLASS)
+
+hostile: $(INSTALLED) ## every hostile submission, with walls, fresh walls and without (tens of minutes)
+	KEXUE_HOSTILE=full OMP_NUM_THREADS=1 $(BIN)/pytest tests/classroom
 
 seeds: $(INSTALLED) ## the stored experiments of the chapters again, three seeds or more each (about two hours)
 	$(BIN)/python -m benchmarks.digits_judge --seeds 0 1 2 3 4
