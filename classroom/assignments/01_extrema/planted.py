@@ -241,6 +241,12 @@ PLANTED: list[Planted] = [
     ),
     Planted(
         "winner",
+        slip="only the heaviest is tried",
+        answer=_changed(WINNER, "for i in range(len(corners)):", "for i in [int(np.argmax(weights))]:"),
+        says="Not only the heaviest",
+    ),
+    Planted(
+        "winner",
         slip="best corner, even if the knot rests between",
         answer=(
             "def winner(corners, weights, wind):\n"

@@ -115,6 +115,7 @@ def _knots(random: random_module.Random) -> dict[str, object]:
             "long": _winners(knots, unit=False),
             "equal": _winners(knots, weighted=False),
             "heavy": [next((i for i in range(3) if 2 * k[i] >= sum(k)), -1) for _, k, _ in knots],
+            "heaviest": [i if _excess(k, i) <= 0 else -1 for k in knots for i in [k[1].index(max(k[1]))]],
             "corner": [_best_corner(knot) for knot in knots],
             "from_one": [i + 1 if i >= 0 else i for i in right],
         }

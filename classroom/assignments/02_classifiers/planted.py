@@ -297,6 +297,18 @@ PLANTED: list[Planted] = [
             "The standard deviation was taken",
             ("x[seen][:, top].std(0)", "x[:, top].std(0)"),
         ),
+        (
+            "spread within the classes",
+            "of both classes together",
+            (
+                "        gap =",
+                "        wide = np.sqrt(sum(x[seen & (t == k)].var(0) for k in (0, 1)) / 2)\n        gap =",
+                "/ x[seen].std(0)\n",
+                "/ wide\n",
+                "x[seen][:, top].std(0)",
+                "wide[top]",
+            ),
+        ),
         ("accuracy for answers", "shape", ("return answers", "return (answers == t).mean()")),
     ),
     *_planted(
@@ -321,6 +333,7 @@ PLANTED: list[Planted] = [
             ('    if curve == "hinge":\n        return "too late"\n', ""),
         ),
         ("hinge with 0", "on either side", ('"too late"', "0.0")),
+        ("another spelling", "exactly this spelling", ('"too late"', '"Too late"')),
         ("both hinges too late", "not too late", ('if curve == "hinge"', 'if "hinge" in curve')),
         (
             "the square kept apart by -1 and 1",

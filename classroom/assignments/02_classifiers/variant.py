@@ -264,6 +264,11 @@ def _honest(random: random_module.Random, folds: int, keep: int) -> Example:
         np.array([[random.gauss(0.4 * t[n], 1) * (1 + 2 * (d % 2)) for d in range(D)] for n in range(N)]), 1
     )
 
+    def spread(a: np.ndarray, b: np.ndarray, leak: str) -> np.ndarray:
+        if leak == "within":
+            return np.asarray(np.sqrt((a[b == 0].var(0) + a[b == 1].var(0)) / 2))
+        return np.asarray(np.ones(a.shape[1]) if leak == "raw" else a.std(0))
+
     def answers(fold: np.ndarray, leak: str = "") -> np.ndarray:
         out = np.full(N, -1)
         for k in range(folds):
@@ -274,10 +279,10 @@ def _honest(random: random_module.Random, folds: int, keep: int) -> Example:
             learnt = np.ones(N, bool) if leak == "all" else seen
             chosen_on = np.ones(N, bool) if leak == "chosen" else learnt
             a, b = x[chosen_on], t[chosen_on]
-            gap = np.abs(a[b == 1].mean(0) - a[b == 0].mean(0)) / (1 if leak == "raw" else a.std(0))
+            gap = np.abs(a[b == 1].mean(0) - a[b == 0].mean(0)) / spread(a, b, leak)
             top = np.argsort(gap if leak == "worst" else -gap)[:keep]
             a, b = x[learnt][:, top], t[learnt]
-            scale = np.ones(keep) if leak == "raw" else (x if leak == "scaled" else x[learnt])[:, top].std(0)
+            scale = spread(x[:, top], t, "") if leak == "scaled" else spread(a, b, leak)
             far = [(((x[held][:, top] - a[b == j].mean(0)) / scale) ** 2).sum(1) for j in (0, 1)]
             out[held] = far[1] < far[0]
         return out
@@ -297,6 +302,9 @@ def _honest(random: random_module.Random, folds: int, keep: int) -> Example:
             family % folds, "scaled"
         ),
         "Units matter: divide by the standard deviation of the rows seen.": answers(family % folds, "raw"),
+        "The standard deviation is that of both classes together, not of each by itself.": answers(
+            family % folds, "within"
+        ),
     }
     if (right < 0).any() or len(set(right.tolist())) < 2 or any((v < 0).any() for v in slips.values()):
         slips["drawn again"] = right

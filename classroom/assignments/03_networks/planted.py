@@ -279,6 +279,7 @@ PLANTED: list[Planted] = [
         KEPT,
         ("what varies most", "varies most", ("argsort(-won)", "argsort(-varies)")),
         ("signal to noise", "signal is largest", ("argsort(-won)", "argsort(-varies / noise)")),
+        ("in the order of worth", "ascending", ("np.sort(best)", "np.sort(best)[::-1]")),
         ("least noise", "noise is least", ("argsort(-won)", "argsort(noise)")),
         (
             "carried as it is",

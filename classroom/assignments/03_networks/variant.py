@@ -27,7 +27,7 @@ def variant(random: random_module.Random) -> dict[str, object]:
     >>> sorted(variant(random.Random(0))) == sorted(variant(random.Random(1)))
     True
     """
-    skip = random.choice([0.5, 0.6, 0.75, 1.5])
+    skip = random.choice([0.4, 0.6, 0.75, 1.5])
     leak = random.choice([0.1, 0.2, 0.25, 0.3])
     peak = random.choice([0.2, 0.3, 0.35, 0.4, 0.6, 0.7])
     return {

@@ -237,7 +237,7 @@ PLANTED: list[Planted] = [
             "    from kexue_lite.embeddings import sgns_dense\n\n"
             "    given = [torch.tensor(x) for x in (W, C, p, q / p.sum(1, keepdims=True))]\n"
             "    loss, dW, dC = sgns_dense(*given, negatives=1)\n"
-            "    return float(loss), dW.numpy(), dC.numpy(), np.zeros(len(b))\n", "L"),
+            "    return float(loss), dW.numpy(), dC.numpy(), np.zeros(len(b))\n", "bias is missing"),
     # 6 ------------------------------------------------------------------------------------------------
     Planted("low_rank", "plain SVD", _low_rank(weights="1, 1"), "plain SVD"),
     Planted("low_rank", "not scaled back", _low_rank(X="(U[:, :d] * s[:d]) @ Vt[:d]"), "not come back"),
@@ -278,6 +278,8 @@ PLANTED: list[Planted] = [
             "NaN or infinity"),
     # 8 ------------------------------------------------------------------------------------------------
     Planted("limit", "log2", LIMIT.format("(p * pmi).sum() / np.log(2)"), "in bits"),
+    Planted("limit", "the gain at a huge k", "def limit(counts):\n    return gain(counts, 1e12)\n",
+            "NaN or infinity"),
     Planted("limit", "plain mean", LIMIT.format("pmi[p > 0].mean()"), "frequent pairs count more"),
     Planted("limit", "positive part", LIMIT.format("(p * np.maximum(pmi, 0)).sum()"),
             "Negative contributions"),

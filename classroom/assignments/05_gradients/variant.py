@@ -29,7 +29,7 @@ def variant(random: random.Random) -> dict[str, object]:
     nu = random.choice([0.5, 2, 3])
     order = random.choice([1.5, 3, 4])
     gamma = random.choice([0.5, 2, 1.5])
-    power = random.choice([2, 3, -2, 0.5])
+    power = random.choice([1.5, 3, -2, 2.5])
     return {
         "kappa": kappa, "beta": beta, "q": q, "nu": nu, "order": order, "gamma": gamma, "power": power,
         **_clear(lambda: _scale(random, kappa)),
