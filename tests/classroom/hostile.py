@@ -497,6 +497,7 @@ answer(
     "def mix(a, b):\n    os.closerange(0, 4096)\n    return 0",
     CRASH,
 )
+vandal("closes-output", "closes what it prints to, for ever", "os.close(1); os.close(2)", OK, CRASH)
 answer("recursion", "calls itself for ever", "mix", "def mix(a, b):\n    return mix(a, b)", OK, open_air=True)
 answer("recursion-in-c", "overflows the stack of C", "mix",
        "def mix(a, b):\n    sys.setrecursionlimit(10**9)\n    f = lambda: f()\n    return f()", OK, CRASH, TIME, slow=True)  # fmt: skip
