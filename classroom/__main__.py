@@ -18,10 +18,11 @@ from tqdm import tqdm
 
 from .assignment import ASSIGNMENTS, Assignment, SourceError, names
 from .course import Course
-from .grade import forget, grade
+from .forget import forget
+from .grade import grade
 from .outside import Limits
 from .release import Refused, faults, release
-from .sandbox import NoSandbox, Sandbox, self_test
+from .sandbox import NoSandbox, standing
 
 CLASS = Path("~/kexue_class").expanduser()
 BANNER = """
@@ -82,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _when(text: str) -> datetime:
     try:
-        whole_day = "T23:59:59" if len(text) == 10 else ""
+        whole_day = "" if "T" in text or " " in text else "T23:59:59"
         return datetime.fromisoformat(text + whole_day).astimezone(UTC)
     except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(f"{text!r} is no date; write 2027-01-31T23:59") from None
@@ -139,7 +140,7 @@ def _run(asked: argparse.Namespace) -> int:
         with course.locked():
             print("\n".join(["Deleted:", *forget(asked.student, course)]))
         return 0
-    with _walls(asked.trusted_students) as sandbox:
+    with standing(trusted=asked.trusted_students) as sandbox:
         if asked.command == "grade":
             return _grade(asked, course, warm=sandbox.warm and not asked.fresh)
         if asked.command == "try":
@@ -160,23 +161,6 @@ def _run(asked: argparse.Namespace) -> int:
         )
     print(f"Hand this file out: {path}")
     return 0
-
-
-def _walls(trusted: bool) -> Sandbox:
-    """Walls that were tried; fresh ones for each submission where a system allows no others."""
-    sandbox = Sandbox(Limits(), trusted=trusted)
-    if trusted:
-        return sandbox
-    try:
-        self_test(sandbox)
-    except NoSandbox:
-        sandbox.close()
-        sandbox = Sandbox(Limits(), warm=False)
-        self_test(sandbox)
-        print(
-            "Each submission gets fresh walls: slower, because this system allows no others.", file=sys.stderr
-        )
-    return sandbox
 
 
 def _bar(things: Iterable[Any]) -> Iterable[Any]:

@@ -37,7 +37,7 @@ def expect(given, right, within=1e-9, slips=None, what="the answer", hint="Compa
         if wrong.shape == given.shape and np.abs(given - wrong).max(initial=0) <= max(within, 1e-9):
             raise AssertionError(f"{what} is not right yet. {sentence}")
     if np.abs(given - right).max() <= 1e-3 * max(1, np.abs(right).max()):
-        hint = "It is very near: is something rounded, or an approximation where the exact value is asked?"
+        hint = f"It is very near: is something rounded, or an approximation? {hint}"
     raise AssertionError(f"{what} is not right yet. {hint}")
 
 

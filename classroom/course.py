@@ -95,10 +95,14 @@ class Course:
         if not (self.root / "class.key").exists():
             if not create:
                 raise ValueError(f"there is no class in {self.root}: release makes one. Is --class misspelt?")
-            if self.root.exists() and {path.name for path in self.root.iterdir()} - {"roster.csv"}:
-                raise ValueError(f"{self.root} is not empty and no class: name a new folder")
-            if not self.root.exists():
-                self.root.mkdir(parents=True, mode=0o700)
+            there = {path.name for path in self.root.iterdir()} if self.root.exists() else set()
+            foreign = sorted(name for name in there if "roster" not in name and name != ".DS_Store")
+            if foreign:
+                raise ValueError(
+                    f"{self.root} is no class and not empty ({foreign[0]!r} is in it): name a new folder"
+                )
+            self.root.mkdir(parents=True, exist_ok=True)
+            os.chmod(self.root, 0o700)  # answers and marks are nobody else's
         _ = self.key
         settings = self.root / "nbgrader_config.py"
         if not settings.exists():

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import csv
+import ctypes
 import faulthandler
 import hashlib
 import json
@@ -11,11 +10,10 @@ import multiprocessing
 import os
 import re
 import resource
-import shutil
-import sqlite3
+import signal
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -29,10 +27,11 @@ from .assignment import grade_id, public, role
 from .clean import clean
 from .course import Course
 from .feedback import page
-from .handin import Person, Unreadable, collect, delimiter, read_notebook, readable
+from .handin import Person, Unreadable, collect, read_notebook, readable
 from .marking import mark
 from .outside import Limits
-from .sandbox import Sandbox
+from .sandbox import NoSandbox, Sandbox
+from .table import write_table
 
 STEPS = ("source", "release", "submitted", "autograded", "feedback", "results", "grades", "rubrics")
 OWN_MEMORY = 700 << 20  # bytes that a trusted process may take for one answer
@@ -66,6 +65,8 @@ _worker: dict[str, Any] = {}
 
 
 def _begin(master: str, key: str, name: str, limits: Limits, trusted: bool, warm: bool) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to hear
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # and its end is ours
     import sympy  # noqa: F401  what the checks need is there before the limit is drawn
     import torch  # noqa: F401
 
@@ -134,10 +135,8 @@ def judged(
     master = course.master(name).read_text()
     folder = course.root / "results" / name
     folder.mkdir(parents=True, exist_ok=True)
-    marks = {
-        it: fingerprint(course.key.encode(), master.encode(), repr(limits).encode(), content)
-        for it, content in data.items()
-    }
+    ground = fingerprint(course.key.encode(), master.encode()).encode()
+    marks = {it: hashlib.sha256(ground + content).hexdigest() for it, content in data.items()}
     found: dict[str, dict[str, Any]] = {}
     for it, mark_ in marks.items():
         try:
@@ -155,36 +154,38 @@ def judged(
             min(workers, len(todo)), multiprocessing.get_context("spawn"), _begin,
             (master, course.key, name, limits, trusted, warm),
         )  # fmt: skip
-        with pool:
+        try:
             running = {pool.submit(_judge, data[it]): it for it in todo}
-            try:
-                for future in as_completed(running):
-                    it = running[future]
-                    try:
-                        said = future.result()
-                    except BrokenExecutor:
-                        raise
-                    except (
-                        Exception
-                    ) as error:  # the grader's fault: not kept, so that the next run tries again
-                        why = f"the grader stumbled, grade again: {type(error).__name__}: {error}"
-                        found[it] = {"status": "crashed", "notes": [why]}
-                    else:
-                        found[it] = _keep(
-                            folder / f"{it}.json", said | {"fingerprint": marks[it], "limit": limits.seconds}
-                        )
-                    tell(len(found), len(data))
-            except BrokenExecutor:  # a trusted process died: the submissions it may have been are tried alone
-                for future in running:
-                    future.cancel()
+            for future in as_completed(running):
+                it = running[future]
+                try:
+                    said = future.result() | {"fingerprint": marks[it], "limit": limits.seconds}
+                except BrokenExecutor:
+                    raise
+                except Exception as error:  # our own fault: not kept, the next run tries again
+                    why = f"the grader stumbled, grade again: {type(error).__name__}: {error}"
+                    found[it] = {"status": "crashed", "notes": [why]}
+                else:
+                    found[it] = _keep(folder / f"{it}.json", said)
+                tell(len(found), len(data))
+        except BrokenExecutor:  # a trusted process died: what it may have died of is tried alone
+            pass
+        except BaseException:  # Ctrl-C: nothing more is begun
+            for process in list((pool._processes or {}).values()):
+                process.kill()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
         todo = [it for it in todo if it not in found]
         if todo:
-            tries[todo[0]] += 1
             workers = 1
+            tries[todo[0]] += 1
             if tries[todo[0]] > 1:
                 why = "the grader's own process died of it, twice; it is tried again the next time"
                 found[todo[0]] = {"status": "crashed", "notes": [why]}
                 todo = todo[1:]
+            if sum(tries.values()) > 8 and not any(said.get("status") == "ok" for said in found.values()):
+                raise NoSandbox("the grader's processes end as soon as they begin: is there memory enough?")
     return found
 
 
@@ -371,145 +372,9 @@ def _deadline(name: str, course: Course) -> datetime | None:
     return due.replace(tzinfo=UTC) if due else None
 
 
-def forget(who: str, course: Course) -> list[str]:
-    """Delete all that is kept of one student, on the roster or not any more; what was deleted.
-
-    ValueError if nothing is kept of anybody with that id.
-    """
-    from nbgrader.api import Gradebook, MissingEntry
-
-    person, gone = Person(who), list[str]()
-    for step in ("submitted", "autograded", "feedback"):
-        if (course.root / step / person.safe).exists():
-            shutil.rmtree(course.root / step / person.safe)
-            gone.append(f"{step}/{person.safe}")
-    for path in sorted((course.root / "results").glob(f"*/{person.safe}.*")):
-        path.unlink()
-        gone.append(path.relative_to(course.root).as_posix())
-    if (course.root / "gradebook.db").exists():
-        with Gradebook(course.database) as book, contextlib.suppress(MissingEntry):
-            book.remove_student(person.safe)
-            gone.append("the rows of the gradebook")
-        with contextlib.closing(sqlite3.connect(course.root / "gradebook.db")) as database:
-            database.execute("VACUUM")  # else the bytes of deleted rows stay
-    for path in [*sorted((course.root / "grades").glob("*.csv")), course.root / "roster.csv"]:
-        if path.exists() and _without(path, who):
-            gone.append(f"a line of {path.name}")
-    for path in sorted((course.root / "grades").glob("*.look.txt")):
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        path.write_text("".join(x for x in lines if not x.startswith(f"{who}: ")), encoding="utf-8")
-    if not gone:
-        raise ValueError(f"nothing is kept of anybody with the id {who!r}")
-    return gone
-
-
-def _without(path: Path, who: str) -> bool:
-    """Take a student's lines out of a table with a column "id"; whether there was one."""
-    text = path.read_text(encoding="utf-8-sig")
-    mark = delimiter(text)
-    rows = list(csv.reader(text.splitlines(), delimiter=mark))
-    columns = [cell.strip().lower() for cell in rows[0]] if rows else []
-    if "id" not in columns:
-        return False
-    at = columns.index("id")
-    kept = [row for row in rows if len(row) <= at or row[at].strip() not in (who, _cell(who))]
-    if len(kept) == len(rows):
-        return False
-    part = path.with_suffix(".part")
-    with part.open("w", newline="", encoding="utf-8-sig") as file:
-        csv.writer(file, delimiter=mark).writerows(kept)
-    os.replace(part, path)
-    return True
-
-
 def _write(folder: Path, name: str, content: bytes, suffix: str = ".ipynb") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".{name}.part"
     part.write_bytes(content)
     os.replace(part, folder / f"{name}{suffix}")
     return folder / f"{name}{suffix}"
-
-
-# -- what the teacher takes away
-
-
-def _cell(value: object) -> str:
-    """A value for a spreadsheet: a text that a program would take for a formula is only text.
-
-    >>> _cell("=1+1")
-    "'=1+1"
-    """
-    text = "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-    return (
-        f"'{text}"
-        if text[:1] in ("=", "+", "@", "\t", "\r") or (text[:1] == "-" and not _is_number(text))
-        else text
-    )
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def questions(course: Course, name: str) -> dict[str, float]:
-    """The questions and their points, in order."""
-    master = nbformat.read(course.master(name), as_version=4)
-    graded = [cell for cell in master.cells if role(cell) in ("test", "written")]
-    return {grade_id(cell): float(cell.metadata.nbgrader.points) for cell in graded}
-
-
-def write_table(name: str, course: Course, results: list[Result], unclaimed: list[str]) -> Path:
-    """The CSV with a row for everybody and a column for each question; beside it what to look at."""
-    folder = course.root / "grades"
-    folder.mkdir(parents=True, exist_ok=True)
-    most = questions(course, name)
-    path = folder / f"{name}.csv"
-    with path.with_suffix(".part").open("w", newline="", encoding="utf-8-sig") as file:
-        table = csv.writer(file)
-        columns = [it.removesuffix("_test") for it in most]
-        table.writerow(
-            [
-                "id",
-                "name",
-                "email",
-                "status",
-                "handed_in_utc",
-                "late_hours",
-                *columns,
-                "total",
-                "of",
-                "to_mark",
-            ]
-        )
-        for result in results:
-            person = result.person
-            when = f"{result.handed_in:%Y-%m-%d %H:%M:%S}" if result.handed_in else ""
-            points = [result.points.get(it) for it in most]
-            open_ = [it for it in most if it in result.points and result.points[it] is None]
-            row = [
-                person.id,
-                person.name,
-                person.email,
-                result.status,
-                when,
-                round(result.late, 2) or None,
-                *points,
-            ]
-            table.writerow(map(_cell, [*row, result.total, float(sum(most.values())), " ".join(open_)]))
-    os.replace(path.with_suffix(".part"), path)
-    lines = list(to_look_at(results, unclaimed))
-    (folder / f"{name}.look.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return path
-
-
-def to_look_at(results: list[Result], unclaimed: list[str]) -> Iterator[str]:
-    """What a teacher should look at, a line each."""
-    for result in results:
-        if result.status not in ("ok", "missing") or result.notes:
-            yield f"{result.person.id}: {result.status}" + "".join(f"; {note}" for note in result.notes)
-    for path in unclaimed:
-        yield f"nobody on the roster: {path[:200]!r}"

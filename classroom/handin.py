@@ -107,14 +107,16 @@ def _people(name: str, rows: csv.DictReader) -> list[Person]:
             f"{name} needs a column 'id' (and, if you like, 'name', 'email'); it has {sorted(columns)}"
         )
     people: list[Person] = []
+    taken = set[str]()
     for row in rows:
         it = Person(*((row.get(columns.get(c, ""), "") or "").strip() for c in ("id", "name", "email")))
         if not it.id and not it.name:
             continue
         if not it.id:
             raise ValueError(f"{name}, line {rows.line_num}: {it.name!r} has no id")
-        if it.safe.lower() in {other.safe.lower() for other in people}:
+        if it.safe.lower() in taken:
             raise ValueError(f"{name}, line {rows.line_num}: the id {it.id[:60]!r} is there twice")
+        taken.add(it.safe.lower())
         people.append(it)
     return people
 

@@ -257,8 +257,9 @@ class Student:
         with contextlib.suppress(OSError):
             for _ in range(64):
                 piece = os.read(self.output, 1 << 20)
-                if not piece:
-                    self._selector.unregister(self.output)
+                if not piece:  # it prints no more
+                    with contextlib.suppress(KeyError):
+                        self._selector.unregister(self.output)
                     return
                 room = max(4 * OUTPUT - len(self._printed), 0)
                 self._printed += piece[:room]

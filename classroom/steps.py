@@ -15,7 +15,7 @@ from .clean import clean
 from .course import Course
 from .handin import read_notebook
 from .marking import mark
-from .sandbox import Sandbox
+from .sandbox import standing
 
 
 class MarkersPage(Preprocessor):
@@ -51,7 +51,7 @@ class SandboxedExecute(NbGraderPreprocessor):
         course = Course(Path(it["db_url"].removeprefix("sqlite:///")).parent)
         master = nbformat.read(course.master(it["assignment"]), as_version=4)
         handed = read_notebook(nbformat.writes(nb).encode())
-        with Sandbox() as sandbox:
+        with standing() as sandbox:
             found = mark(master, handed, sandbox, key=course.key, name=it["assignment"])
         for note in found.notes:
             self.log.warning("%s: %s", it["student"], note)

@@ -10,9 +10,9 @@ import pytest
 from nbformat import NotebookNode
 
 from classroom.assignment import Assignment, grade_id, public, role
+from classroom.carry import carry
 from classroom.demonstration import solved
 from classroom.handin import read_notebook
-from classroom.marking import carry
 from classroom.release import blank
 
 KEY = "a key for the tests"

@@ -91,7 +91,7 @@ def test_no_folder_but_a_class_is_touched(capsys: pytest.CaptureFixture[str], tm
     tmp_path.chmod(0o755)
     for words in (["grade", "01_extrema", "x"], ["forget", "ada"], ["mark"]):
         assert said(capsys, *words, "--class", str(tmp_path), "--trusted-students")[0] == 2
-    with pytest.raises(ValueError, match="not empty and no class"):
+    with pytest.raises(ValueError, match="is no class and not empty"):
         Course(tmp_path).prepare(create=True)
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"] and tmp_path.stat().st_mode & 0o777 == 0o755
 

@@ -21,7 +21,8 @@ from classroom import grade as grading
 from classroom.__main__ import main
 from classroom.assignment import Assignment, SourceError, leaks
 from classroom.course import Course
-from classroom.grade import forget, grade
+from classroom.forget import forget
+from classroom.grade import grade
 from classroom.handin import Person, collect, read_roster
 from classroom.inside import Notebook
 from classroom.outside import Gone

@@ -20,6 +20,7 @@ from the_class import NAME, ROOT, by_hand, hand_in, right, roster, table
 from classroom import grade as grading
 from classroom.assignment import Assignment
 from classroom.course import Course
+from classroom.forget import forget
 from classroom.grade import grade
 from classroom.release import Refused, release
 from classroom.sandbox import Sandbox
@@ -251,7 +252,7 @@ def test_a_student_is_forgotten_whole(own: Course) -> None:
     hand_in(own, "ada", why="zq_personal")
     grade(NAME, own, hand_in(own, "ben"))
     shutil.rmtree(own.root / "in")
-    assert "a line of roster.csv" in grading.forget("ada", own)
+    assert "a line of roster.csv" in forget("ada", own)
     left = [
         p
         for p in own.root.rglob("*")
@@ -260,7 +261,7 @@ def test_a_student_is_forgotten_whole(own: Course) -> None:
     assert left == [] and list(table(own)) == ["ben"]
     assert b"ada the student" not in (own.root / "gradebook.db").read_bytes()
     with pytest.raises(ValueError, match="nothing is kept"):
-        grading.forget("ada", own)
+        forget("ada", own)
     assert table(own)["ben"]["total"] == "8"
 
 

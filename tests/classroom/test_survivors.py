@@ -22,11 +22,12 @@ from classroom import grade as grading
 from classroom import marking
 from classroom import release as releasing
 from classroom.assignment import Assignment, SourceError, grade_id, leaks, public
+from classroom.carry import EXTRA, SOURCE, carry
 from classroom.clean import PICTURES, PRINTED, clean
 from classroom.course import Course
 from classroom.grade import grade
 from classroom.handin import LARGEST_FILE, Person, Unreadable, collect, read_notebook
-from classroom.marking import EXTRA, SOURCE, Marked, carry, mark
+from classroom.marking import Marked, mark
 from classroom.outside import Gone, Limits, Shown, StudentError
 from classroom.release import Refused, blank, release
 from classroom.sandbox import Sandbox
