@@ -326,7 +326,7 @@ def test_each_thing_that_a_verdict_hangs_on_is_judged_again(own: Course) -> None
         return told[0] == (0, 1)
 
     assert again() and not again()
-    assert again(limits=Limits(seconds=20)) and again()
+    assert not again(limits=Limits(seconds=20))  # who was ready in time needs no more of it
     (own.root / "class.key").write_text("quite another key\n")
     assert again() and not again()
     master = own.master(NAME)
@@ -334,6 +334,17 @@ def test_each_thing_that_a_verdict_hangs_on_is_judged_again(own: Course) -> None
     assert again() and not again()
     hand_in(own, "ada", largest="largest = 0.0")
     assert again() and table(own)["ada"]["largest"] == "0"
+
+
+@pytest.mark.usefixtures("bubblewrap")
+def test_more_time_is_given_to_whom_it_failed(own: Course) -> None:
+    roster(own, "ada")
+    folder = hand_in(own, "ada", largest="import time\ntime.sleep(1.5)\nlargest = float(TABLE.max())")
+    short, long = (Limits(seconds=s, step=s) for s in (1.0, 20.0))
+    assert grade(NAME, own, folder, limits=short, workers=1)[0].status == "timeout"
+    assert grade(NAME, own, folder, limits=short, workers=1)[0].status == "timeout"
+    assert grade(NAME, own, folder, limits=long, workers=1)[0].status == "ok"
+    assert grade(NAME, own, folder, limits=short, workers=1)[0].status == "ok"
 
 
 @pytest.mark.usefixtures("bubblewrap", "quick")
