@@ -234,7 +234,7 @@ PLANTED: list[Planted] = [
     Planted("pace", "SGD for all", _pace(answer="-slope * seen"), "k is not in it"),
     Planted("pace", "sign lost", _pace(answer="-np.abs(slope) * np.abs(seen) ** k"), "sign of the gradient"),
     # 8 ------------------------------------------------------------------------------------------------
-    Planted("stretch", "the chapter's law", STRETCH.format("1 + k - m"), "chapter's law"),
+    Planted("stretch", "the chapter's law", STRETCH.format("1 + k - m"), "s is not in it"),
     Planted("stretch", "times s", STRETCH.format("(1 + k - m) * s"), "does less, not more"),
     Planted("stretch", "m does not feel it", STRETCH.format("(1 + k) / s - m"), "feels that, too"),
     Planted("stretch", "way back not changed", STRETCH.format("1 + (k - m) / s"), "The way back"),

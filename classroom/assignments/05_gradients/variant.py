@@ -27,7 +27,7 @@ def variant(random: random.Random) -> dict[str, object]:
     beta = random.choice([0.5, 0.6, 0.7, 0.8])
     q = random.choice([3, 4, 1.5])
     nu = random.choice([0.5, 2, 3])
-    order = random.choice([1.5, 3, 4])
+    order = random.choice([1.5, 3, 5])
     gamma = random.choice([0.5, 2, 1.5])
     power = random.choice([1.5, 3, -2, 2.5])
     return {
