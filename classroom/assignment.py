@@ -11,6 +11,7 @@ import ast
 import hashlib
 import hmac
 import importlib.util
+import json
 import random
 import re
 import subprocess
@@ -258,6 +259,9 @@ def tokens(text: str) -> set[str]:
     return set(re.findall(r"[^\W\d]\w*|\d+(?:\.\d+)?(?:e-?\d+)?", text))
 
 
+_NBGRADERS = ("nbgrader", "deletable", "editable")  # what nbgrader itself writes into a cell's metadata
+
+
 def leaks(master: NotebookNode, release: NotebookNode) -> set[str]:
     """Words of answers and hidden tests that a release shows though no visible part of the master has them.
 
@@ -270,8 +274,10 @@ def leaks(master: NotebookNode, release: NotebookNode) -> set[str]:
     for cell in release.cells:
         shown |= tokens(cell.source) | tokens(str(cell.get("outputs", "")))
         shown |= tokens(str(cell.get("attachments", "")))
-        shown |= tokens(str({k: v for k, v in cell.metadata.items() if k != "nbgrader"}))
-    shown |= tokens(str(release.metadata))
+        shown |= tokens(json.dumps({k: v for k, v in cell.metadata.items() if k not in _NBGRADERS}))
+    shown |= tokens(
+        json.dumps(release.metadata)
+    )  # JSON's own words are small: they are nobody's True and False
     secret = set[str]()
     for cell in master.cells:
         secret |= tokens(cell.source) - tokens(public(cell))

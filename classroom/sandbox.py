@@ -45,7 +45,7 @@ def _places() -> dict[Path, str]:
     ]
     places = {path: str(path) for path in [*system, Path(sys.base_prefix).resolve()] if path.exists()}
     if sys.prefix != sys.base_prefix:
-        places[Path(sys.prefix)] = "/env"
+        places[Path(sys.prefix).resolve()] = "/env"
     places[Path(kexue_lite.__file__).resolve().parent] = "/book/kexue_lite"
     return places | {HERE / name: f"/grader/{name}" for name in ("inside.py", "values.py")}
 

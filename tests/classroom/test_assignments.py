@@ -7,10 +7,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from classroom.assignment import ASSIGNMENTS, Assignment, grade_id, leaks, names, public, role, tokens
-from classroom.release import blank, faults
+from classroom.course import Course
+from classroom.release import blank, faults, generate
 from classroom.sandbox import Sandbox
 
 CHAPTERS = [path.stem for path in sorted((ASSIGNMENTS.parents[1] / "notebooks").glob("[0-9]*.ipynb"))]
@@ -53,6 +55,17 @@ def test_its_form(name: str) -> None:
                 assert "kexue_lite" not in cell.source, grade_id(cell)
     assert "½" in assignment.rubric(KEYS[0]) or re.search(r"\d", assignment.rubric(KEYS[0]))
     assert not leaks(master, blank(master))
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_nbgrader_hands_out_what_students_may_see(name: str, tmp_path: Path) -> None:
+    course = Course(tmp_path / "class")
+    course.prepare(create=True)
+    for key in KEYS:
+        master = Assignment(name).fill(key)
+        shown = nbformat.read(generate(master, name, course), as_version=4)
+        assert leaks(master, shown) == set()
+        assert [cell.source for cell in shown.cells] == [public(cell) for cell in master.cells]
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
