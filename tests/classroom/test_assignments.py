@@ -65,7 +65,7 @@ def test_nbgrader_hands_out_what_students_may_see(name: str, tmp_path: Path) -> 
         master = Assignment(name).fill(key)
         shown = nbformat.read(generate(master, name, course), as_version=4)
         assert leaks(master, shown) == set()
-        assert [cell.source for cell in shown.cells] == [public(cell) for cell in master.cells]
+        assert [cell.source.rstrip() for cell in shown.cells] == [public(cell) for cell in master.cells]
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
