@@ -42,12 +42,14 @@ def parser() -> argparse.ArgumentParser:
     own = "where your own assignments are"
     a = f"which assignment: {', '.join(names()) or 'none yet'}"
 
-    def command(name: str, about: str) -> argparse.ArgumentParser:
+    def command(name: str, about: str, runs: bool = True) -> argparse.ArgumentParser:
         new = commands.add_parser(name, help=about, description=about)
         new.add_argument("--class", dest="course", type=Path, default=CLASS, metavar="FOLDER",
                          help="its folder, outside any repository (default: ~/kexue_class)")  # fmt: skip
-        new.add_argument("--trusted-students", action="store_true",
-                         help="grade without a sandbox: submissions run as you. Deliberate.")  # fmt: skip
+        if runs:
+            new.add_argument("--trusted-students", action="store_true",
+                             help="grade without a sandbox: submissions run as you. Deliberate.")  # fmt: skip
+        new.set_defaults(trusted_students=False)
         return new
 
     new = command("release", "make the students' version, after proving that the assignment grades rightly")
@@ -72,10 +74,10 @@ def parser() -> argparse.ArgumentParser:
     new.add_argument(
         "--fresh", action="store_true", help="new walls for each submission instead of a server that forks"
     )
-    new = command("mark", "open formgrader, where written answers are marked")
+    new = command("mark", "open formgrader, where written answers are marked", runs=False)
     new.add_argument("--port", type=_port, default=8888)
     new.add_argument("--no-browser", action="store_true", help="print the address, open nothing")
-    new = command("forget", "delete all that is kept of one student")
+    new = command("forget", "delete all that is kept of one student", runs=False)
     new.add_argument("student", help="the id on the roster")
     new = command("demonstration", "make a class of ten with submissions of every kind, ready to grade")
     return made

@@ -238,6 +238,7 @@ def grade(
         earlier = course.place("submitted", name, person.safe) / f"{name}.ipynb"
         new = collected.files.get(person.id)
         if new is None and not earlier.exists():
+            _recall(name, course, results[person.id])
             continue
         if earlier.exists() and (new is None or not readable(new[0])):
             if new is not None:
@@ -267,12 +268,27 @@ def grade(
             result.notebook = nbformat.reads(said["notebook"], as_version=4)
             for it, verdict in said["verdicts"].items():
                 result.points[it], result.says[it] = verdict["points"], verdict["says"]
+    for result in results.values():
+        if result.status != "missing":
+            _recall(name, course, result, remember=True)
     _store(name, course, list(results.values()), data, deadline)
     write_table(name, course, list(results.values()), collected.unclaimed)
     return list(results.values())
 
 
 # -- nbgrader's gradebook and folders
+
+
+def _recall(name: str, course: Course, result: Result, remember: bool = False) -> None:
+    """Keep, and find again, that somebody's file could not be read: it may not be in the next collection."""
+    path = course.root / "results" / name / f"{result.person.safe}.unreadable"
+    if remember and result.status == "unreadable" and result.handed_in:
+        path.write_text(json.dumps([result.handed_in.isoformat(), result.late, result.notes]))
+    elif remember:
+        path.unlink(missing_ok=True)
+    elif path.exists():
+        when, result.late, result.notes = json.loads(path.read_text())
+        result.status, result.handed_in = "unreadable", datetime.fromisoformat(when)
 
 
 def _store(

@@ -89,6 +89,7 @@ class Run:
         self.student: Student | None = sandbox.start()
         self.left = sandbox.limits.seconds
         self.done: list[str] = []  # cells that have run inside
+        self.broken: dict[str, str] = {}  # answers whose cell raised, and what
         self.starts = 1
         self.status = "ok"
         self.why = ""
@@ -186,6 +187,9 @@ class Run:
         except AssertionError as error:
             return str(error)[:MESSAGE] or "not right yet."
         except StudentError as error:
+            broken = self.broken.get(it.removesuffix("_test"), "")
+            if broken and str(error.args[0]).startswith("NameError"):
+                return f"The cell of your answer stopped with {broken}"[:MESSAGE]
             return _plain(error)
         except Gone as gone:
             return str(gone)
@@ -205,7 +209,9 @@ def _plain(error: StudentError) -> str:
     if text.startswith("NotImplementedError"):
         return "No answer yet."
     trace = error.args[1] if len(error.args) > 1 else ""
-    return f"It stopped with {text}"[:MESSAGE] + (f"\n{trace}" if trace else "")
+    if not text.startswith("It took"):
+        text = f"It stopped with {text}"
+    return text[:MESSAGE] + (f"\n{trace}" if trace else "")
 
 
 def _seed(number: int) -> None:
@@ -291,6 +297,8 @@ def _one(run: Run, marked: Marked, cell: NotebookNode, source: str, names: dict[
         if kind == "given":
             run.given(it, cell.source)
         shown, raised = run.cell(source)
+        if raised and kind == "answer" and not raised.startswith("NotImplementedError"):
+            run.broken[it] = raised
         made = nbformat.v4.new_code_cell(source)
         made.outputs = [nbformat.v4.new_output("display_data", {"image/png": p}) for p in shown.pictures]
         if shown.text:

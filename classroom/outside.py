@@ -196,7 +196,7 @@ class Student:
             parts = (str(answer.get(key, ""))[:1000] for key in ("error", "says", "trace"))
             name, says, trace = (part.encode("utf-8", "replace").decode() for part in parts)
             if self.interrupted and name == "KeyboardInterrupt":
-                says = f"stopped: it took longer than allowed ({self.limits.step:g} s for a step)"
+                raise StudentError(f"It took longer than allowed ({self.limits.step:g} s for a step).", trace)
             raise StudentError(f"{name}: {says}" if says else name, trace)
         return answer
 

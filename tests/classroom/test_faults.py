@@ -156,7 +156,7 @@ def test_a_class_that_was_moved_has_settings_of_its_place(tmp_path: Path) -> Non
 )
 def test_a_number_or_date_that_makes_no_sense_is_refused(words: list[str], tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
-        main([*words, "--class", str(tmp_path / "class"), "--trusted-students"])
+        main([*words, "--class", str(tmp_path / "class")])
 
 
 def test_a_question_that_is_not_there_is_no_success(tiny: Assignment, capsys: pytest.CaptureFixture) -> None:

@@ -215,6 +215,24 @@ def test_a_broken_file_later_does_not_hide_the_earlier_one(own: Course) -> None:
     assert table(own)["ada"]["total"] == "8" and "the one before it counts" in results[0].notes[0]
 
 
+def test_an_unreadable_file_is_remembered(own: Course) -> None:
+    roster(own, "ada", "ben")
+    hand_in(own, "ada").joinpath("ada", "work.ipynb").write_text('{"cells": [')
+    grade(NAME, own, own.root / "in")
+    first = table(own)["ada"]
+    shutil.rmtree(own.root / "in")
+    grade(NAME, own, hand_in(own, "ben"))
+    assert table(own)["ada"] == first and first["status"] == "unreadable"
+    grade(NAME, own, hand_in(own, "ada"))
+    assert table(own)["ada"]["status"] == "ok"
+
+
+def test_a_cell_that_cannot_be_read_as_python_says_so(own: Course) -> None:
+    roster(own, "ada")
+    results = grade(NAME, own, hand_in(own, "ada", mix="def mix(a, b:\n    return 1"))
+    assert results[0].says["mix_test"].startswith("The cell of your answer stopped with SyntaxError")
+
+
 def test_one_questions_huge_value_costs_no_other(own: Course) -> None:
     roster(own, "ada")
     grade(NAME, own, hand_in(own, "ada", largest="largest = list(range(3_000_000))"))
