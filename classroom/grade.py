@@ -33,6 +33,7 @@ from .outside import Limits
 from .sandbox import NoSandbox, Sandbox
 from .table import write_table
 
+UNDATED = datetime(1981, 1, 1, tzinfo=UTC)  # archives without times say 1980
 STEPS = ("source", "release", "submitted", "autograded", "feedback", "results", "grades", "rubrics")
 OWN_MEMORY = 700 << 20  # bytes that a trusted process may take for one answer
 
@@ -97,7 +98,7 @@ def _judge(data: bytes) -> dict[str, Any]:
         faulthandler.cancel_dump_traceback_later()
     return {
         "status": found.status,
-        "seconds": round(time.monotonic() - begun, 3),
+        "seconds": round(time.monotonic() - begun - found.starting, 3),
         "notes": found.notes,
         "verdicts": {it: asdict(verdict) for it, verdict in found.verdicts.items()},
         "notebook": nbformat.writes(clean(found.notebook)),
@@ -240,11 +241,15 @@ def grade(
         if new is None and not earlier.exists():
             _recall(name, course, results[person.id])
             continue
-        if earlier.exists() and (new is None or not readable(new[0])):
-            if new is not None:
-                collected.note(person, "the new file cannot be read, the one before it counts")
+        if earlier.exists():
             stamp = datetime.fromtimestamp(earlier.stat().st_mtime, UTC)
-            collected.files[person.id] = earlier.read_bytes(), stamp
+            broken = new is not None and not readable(new[0])
+            older = new is not None and UNDATED < new[1] < stamp
+            if new is not None and (broken or older):
+                what = "the new file cannot be read" if broken else "an older file than the one graded before"
+                collected.note(person, f"{what}; that one counts")
+            if new is None or broken or older:
+                collected.files[person.id] = earlier.read_bytes(), stamp
         content, when = collected.files[person.id]
         result = results[person.id]
         result.notes += collected.notes.get(person.id, [])

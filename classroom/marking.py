@@ -51,6 +51,7 @@ class Marked:
     status: str  # "ok", "timeout", "crashed"
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    starting: float = 0.0  # seconds that its processes took to start
 
     @property
     def score(self) -> float:
@@ -86,7 +87,9 @@ class Run:
     def __init__(self, sandbox: Sandbox, key: str, name: str) -> None:
         self.sandbox, self.key, self.name = sandbox, key, name
         self.trusted: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
+        begun = time.monotonic()
         self.student: Student | None = sandbox.start()
+        self.starting = time.monotonic() - begun  # seconds spent on starting processes: not the student's
         self.left = sandbox.limits.seconds
         self.done: list[str] = []  # cells that have run inside
         self.broken: dict[str, str] = {}  # answers whose cell raised, and what
@@ -109,6 +112,7 @@ class Run:
             begun = time.monotonic()
             self.student = self.sandbox.start()
             self.starts += 1
+            self.starting += time.monotonic() - begun
             self.student.left = self.left - (time.monotonic() - begun)
             try:
                 for source in self.done:
@@ -268,7 +272,7 @@ def mark(master: NotebookNode, handed: NotebookNode, sandbox: Sandbox, *, key: s
             marked.notebook.cells.append(_one(run, marked, cell, source, names))
     finally:
         run.close()
-    marked.status = run.status
+    marked.status, marked.starting = run.status, run.starting
     if run.why:
         marked.notes.append(run.why)
     return marked

@@ -10,12 +10,12 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from the_class import NAME, ROOT, by_hand, hand_in, right, roster, table
+from the_class import NAME, ROOT, STAMP, by_hand, hand_in, right, roster, table
 
 from classroom import grade as grading
 from classroom.assignment import Assignment
@@ -212,7 +212,18 @@ def test_a_broken_file_later_does_not_hide_the_earlier_one(own: Course) -> None:
     grade(NAME, own, hand_in(own, "ada"))
     (own.root / "in" / "ada" / "work.ipynb").write_text('{"cells": [')
     results = grade(NAME, own, own.root / "in")
-    assert table(own)["ada"]["total"] == "8" and "the one before it counts" in results[0].notes[0]
+    assert table(own)["ada"]["total"] == "8" and "cannot be read; that one counts" in results[0].notes[0]
+
+
+def test_an_older_file_does_not_replace_a_newer_one(own: Course) -> None:
+    roster(own, "ada")
+    grade(NAME, own, hand_in(own, "ada"))
+    folder = hand_in(own, "ada", mix="def mix(a, b):\n    return 0")
+    for days, total in ((-1, "8"), (1, "6")):
+        stamp = (STAMP + timedelta(days=days)).timestamp()
+        os.utime(folder / "ada" / "work.ipynb", (stamp, stamp))
+        grade(NAME, own, folder)
+        assert table(own)["ada"]["total"] == total
 
 
 def test_an_unreadable_file_is_remembered(own: Course) -> None:
