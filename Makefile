@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CLASS ?= $(HOME)/kexue_class
 DEMO ?= $(HOME)/kexue_demonstration
+# A ~ inside a variable is the shell's to read, and it does not.
+override CLASS := $(patsubst ~/%,$(HOME)/%,$(CLASS))
+override DEMO := $(patsubst ~/%,$(HOME)/%,$(DEMO))
 CLASSROOM := $(BIN)/python -m classroom
 CHAPTERS := $(sort $(wildcard notebooks/*.ipynb))
 BUILD := $(BIN)/jupyter-book build . --config _config.yml --toc _toc.yml --warningiserror --keep-going --quiet
@@ -45,19 +48,21 @@ lint: $(INSTALLED)
 	@$(BIN)/mypy --no-error-summary
 
 classroom: $(INSTALLED) ## a demonstration class with ten submissions, graded, and formgrader open to mark
-	@$(CLASSROOM) demonstration --class $(DEMO)
-	@$(MAKE) --no-print-directory grade A=01_extrema FROM=$(DEMO)/handed_in CLASS=$(DEMO) \
-		DEADLINE=$$(cat $(DEMO)/deadline.txt)
-	@$(MAKE) --no-print-directory mark CLASS=$(DEMO)
+	@$(CLASSROOM) demonstration --class "$(DEMO)"
+	@$(MAKE) --no-print-directory grade A=01_extrema FROM="$(DEMO)/handed_in" CLASS="$(DEMO)" \
+		DEADLINE=$$(cat "$(DEMO)/deadline.txt")
+	@$(MAKE) --no-print-directory mark CLASS="$(DEMO)"
 
 release: $(INSTALLED) ## an assignment for your students: A=03_networks (CLASS=folder of the class)
-	@$(CLASSROOM) release $(A) --class $(CLASS)
+	$(if $(A),,$(error A is missing: make release A=03_networks))
+	@$(CLASSROOM) release $(A) --class "$(CLASS)" $(OPTIONS)
 
 grade: $(INSTALLED) ## grade what they handed in: A=03_networks FROM=folder-or-zip (DEADLINE=2027-01-31T23:59)
-	@$(CLASSROOM) grade $(A) "$(FROM)" --class $(CLASS) $(if $(DEADLINE),--deadline $(DEADLINE)) $(OPTIONS)
+	$(if $(and $(A),$(FROM)),,$(error A or FROM is missing: make grade A=03_networks FROM=folder-or-zip))
+	@$(CLASSROOM) grade $(A) "$(FROM)" --class "$(CLASS)" $(if $(DEADLINE),--deadline $(DEADLINE)) $(OPTIONS)
 
 mark: $(INSTALLED) ## open formgrader for the written answers (CLASS=folder)
-	@$(CLASSROOM) mark --class $(CLASS)
+	@$(CLASSROOM) mark --class "$(CLASS)"
 
 hostile: $(INSTALLED) ## every hostile submission, with walls, fresh walls and without (tens of minutes)
 	KEXUE_HOSTILE=full OMP_NUM_THREADS=1 $(BIN)/pytest tests/classroom

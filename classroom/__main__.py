@@ -136,7 +136,7 @@ def _run(asked: argparse.Namespace) -> int:
     if asked.command == "mark":
         from .formgrader import serve
 
-        return serve(course, port=asked.port, browser=not asked.no_browser)
+        serve(course, port=asked.port, browser=not asked.no_browser)
     if asked.command == "forget":
         course.prepare()
         with course.locked():

@@ -45,6 +45,7 @@ def carry(master: NotebookNode, handed: NotebookNode) -> tuple[list[tuple[Notebo
     for k, cell in enumerate(handed.cells):
         if k not in place and _squeezed(cell.source) in given:
             place[k] = given[_squeezed(cell.source)]
+    by_name: list[str] = []
     for k, cell in enumerate(handed.cells):  # by what it defines
         if k in place or cell.cell_type != "code":
             continue
@@ -52,8 +53,10 @@ def carry(master: NotebookNode, handed: NotebookNode) -> tuple[list[tuple[Notebo
         for name, its in answers.items():
             if name not in found and its.cell_type == "code" and names & set(defined(its.source)):
                 found[name], place[k] = cell, name
-                notes.append(f"the answer {name} was found by what it defines")
+                by_name.append(name)
                 break
+    if by_name:
+        notes.append(f"found by what they define: {', '.join(by_name)}")
     _between(master, handed, answers, found, place, notes)
     missing = [name for name in answers if name not in found]
     notes += [f"the answer {name} is missing" for name in missing]

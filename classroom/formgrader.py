@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import socket
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from .course import Course
 
@@ -39,18 +40,27 @@ def command(course: Course, port: int = 8888, browser: bool = True) -> tuple[lis
     return words, environment
 
 
-def serve(course: Course, *, port: int = 8888, browser: bool = True) -> int:
-    """Serve until it is stopped; its exit status."""
+def serve(course: Course, *, port: int = 8888, browser: bool = True) -> NoReturn:
+    """Become the server, until it is stopped."""
     course.prepare()
     if not (course.root / "gradebook.db").exists():
         raise ValueError(f"{course.root} has no gradebook yet: run release first")
+    port = free_port(port)
     words, environment = command(course, port, browser)
     print(
-        f"Formgrader: http://127.0.0.1:{port}/formgrader/gradebook (with its token: below).\n"
+        f"Formgrader of {course.root}: http://127.0.0.1:{port}/formgrader/gradebook (token: below).\n"
         "Choose the assignment, then the notebook; what waits for a person is marked in the list.\n"
-        "Stop it with Ctrl-C. After 'grade' start it anew: it keeps the gradebook as it was when it began."
+        "Stop it with Ctrl-C. After 'grade' start it anew: it keeps the gradebook as it was when it began.",
+        flush=True,
     )
-    try:
-        return subprocess.call(words, env=environment, cwd=course.root)
-    except KeyboardInterrupt:
-        return 0
+    os.chdir(course.root)
+    os.execve(words[0], words, environment)
+
+
+def free_port(port: int) -> int:
+    """The port, or the next one that is free: another class's formgrader must not be taken for this one."""
+    for candidate in range(port, min(port + 50, 65536)):
+        with socket.socket() as tried:
+            if tried.connect_ex(("127.0.0.1", candidate)):
+                return candidate
+    raise ValueError(f"no free port from {port} on")

@@ -222,7 +222,10 @@ def grade(
         Called with how many of how many are judged.
     """
     if not course.master(name).exists():
-        raise ValueError(f"{name} has not been released for this class: run release first")
+        known = sorted(path.name for path in (course.root / "source").glob("*")) or ["nothing yet"]
+        raise ValueError(
+            f"{name} has not been released for this class (released: {', '.join(known)}); release first"
+        )
     here, there = course.root.resolve(), source.resolve()
     if (
         there == here
