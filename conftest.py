@@ -13,5 +13,6 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
     if hasattr(collector, "skip_compare"):
         collector.skip_compare += (MIME,)
 
+
 # Assignments are notebooks with placeholders and the modules beside them: they have tests of their own.
 collect_ignore_glob = ["*/assignments/*"]
