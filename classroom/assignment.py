@@ -275,9 +275,7 @@ def leaks(master: NotebookNode, release: NotebookNode) -> set[str]:
         shown |= tokens(cell.source) | tokens(str(cell.get("outputs", "")))
         shown |= tokens(str(cell.get("attachments", "")))
         shown |= tokens(json.dumps({k: v for k, v in cell.metadata.items() if k not in _NBGRADERS}))
-    shown |= tokens(
-        json.dumps(release.metadata)
-    )  # JSON's own words are small: they are nobody's True and False
+    shown |= tokens(json.dumps(release.metadata))  # true and false of JSON are nobody's True and False
     secret = set[str]()
     for cell in master.cells:
         secret |= tokens(cell.source) - tokens(public(cell))

@@ -66,10 +66,9 @@ def carry(master: NotebookNode, handed: NotebookNode) -> tuple[list[tuple[Notebo
         if k in place:
             after = place[k]
         elif cell.source.strip() and kept < EXTRA:
+            # Its metadata may claim anything, and is left behind.
             make = nbformat.v4.new_code_cell if cell.cell_type == "code" else nbformat.v4.new_markdown_cell
-            extras.setdefault(after, []).append(
-                make(cell.source)
-            )  # its metadata may claim anything: left behind
+            extras.setdefault(after, []).append(make(cell.source))
             kept += 1
     order: list[tuple[NotebookNode, str]] = [(cell, cell.source) for cell in extras.get("", [])]
     for cell in master.cells:

@@ -46,9 +46,7 @@ class Result:
     status: str = "missing"
     handed_in: datetime | None = None
     late: float = 0.0  # hours
-    points: dict[str, float | None] = field(
-        default_factory=dict
-    )  # by question; None while a person must mark it
+    points: dict[str, float | None] = field(default_factory=dict)  # None while a person must mark it
     says: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     notebook: NotebookNode | None = None
@@ -72,10 +70,9 @@ def _begin(master: str, key: str, name: str, limits: Limits, trusted: bool, warm
     import torch  # noqa: F401
 
     status = Path("/proc/self/status").read_text() if Path("/proc/self/status").exists() else ""
-    here = next(
-        (int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmData")), 1 << 30
-    )
-    resource.setrlimit(resource.RLIMIT_DATA, (here + OWN_MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    held = re.search(r"VmData:\s*(\d+) kB", status)
+    most = (int(held[1]) << 10 if held else 1 << 30) + OWN_MEMORY
+    resource.setrlimit(resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     notebook = nbformat.reads(master, as_version=4)
     sandbox = Sandbox(limits, trusted=trusted, warm=warm)
     silent = open(os.devnull, "w")  # noqa: SIM115
@@ -89,9 +86,8 @@ def _judge(data: bytes) -> dict[str, Any]:
     except Unreadable as error:
         return {"status": "unreadable", "notes": [str(error)]}
     limit, begun = _worker["sandbox"].limits.seconds, time.monotonic()
-    faulthandler.dump_traceback_later(
-        2 * limit + 60, exit=True, file=_worker["silent"]
-    )  # whatever hangs in here
+    # Whatever hangs out here ends this process; the submission is then tried alone.
+    faulthandler.dump_traceback_later(2 * limit + 60, exit=True, file=_worker["silent"])
     try:
         found = mark(_worker["master"], handed, _worker["sandbox"], key=_worker["key"], name=_worker["name"])
     finally:
@@ -315,9 +311,8 @@ def _store(
         book.update_or_create_assignment(name, **due)
         for result in results:
             person = result.person
-            shown = re.sub(
-                r"[<>&\"']", "", person.name or person.safe
-            )  # formgrader puts names into its pages
+            # Formgrader puts names into its pages as they are.
+            shown = re.sub(r"[<>&\"']", "", person.name or person.safe)
             first, _, last = shown.rpartition(" ")
             book.update_or_create_student(
                 person.safe,

@@ -228,6 +228,18 @@ def _seed(number: int) -> None:
 
 
 @contextlib.contextmanager
+def default_dtype_kept() -> Iterator[None]:
+    """Put torch's default type back: a setup cell may have set it for its own assignment."""
+    import torch
+
+    before = torch.get_default_dtype()
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@contextlib.contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
     """TooLong after so many seconds, and again each second; in the main thread alone, elsewhere no limit."""
     if threading.current_thread() is not threading.main_thread():
@@ -268,8 +280,9 @@ def mark(master: NotebookNode, handed: NotebookNode, sandbox: Sandbox, *, key: s
     marked = Marked(nbformat.v4.new_notebook(metadata={"kernelspec": dict(_KERNEL)}), "ok", notes=notes)
     run = Run(sandbox, key, name)
     try:
-        for cell, source in order:
-            marked.notebook.cells.append(_one(run, marked, cell, source, names))
+        with default_dtype_kept():
+            for cell, source in order:
+                marked.notebook.cells.append(_one(run, marked, cell, source, names))
     finally:
         run.close()
     marked.status, marked.starting = run.status, run.starting

@@ -29,10 +29,8 @@ class MarkersPage(Preprocessor):
                 continue
             if (
                 role(cell) == "written" and "submission_id" in resources
-            ):  # formgrader; not a page for students
-                rubric = Course(Path.cwd()).rubric(
-                    str(resources.get("assignment_id"))
-                )  # the server runs in there
+            ):  # in formgrader, on no page for students
+                rubric = Course(Path.cwd()).rubric(str(resources.get("assignment_id")))
                 if rubric.is_file():
                     shown.append(nbformat.v4.new_markdown_cell(rubric.read_text(encoding="utf-8")))
             shown.append(cell)

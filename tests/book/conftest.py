@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from playwright.sync_api import Browser, sync_playwright
-from the_book import HOW, QUIET, ROOT, Built, build_into, find_browser
+from the_book import ROOT, Built, build_into
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
@@ -33,23 +31,3 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Built:
         built = build_into(shared / "book")
         record.write_text(json.dumps(built.__dict__))
     return built
-
-
-@pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The browser's file. Without one the tests are skipped on a desk, and fail under CI."""
-    found = find_browser(_shared(tmp_path_factory))
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail(HOW)
-        pytest.skip(HOW)
-    return found
-
-
-@pytest.fixture(scope="session")
-def browser(program: str) -> Iterator[Browser]:
-    """A headless browser."""
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=QUIET)
-        yield opened
-        opened.close()

@@ -5,23 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from playwright.sync_api import Browser, sync_playwright
-from the_class import NAME, ROOT, Here, open_class
+from the_class import NAME, Here, open_class
 
 from classroom import grade as grading
 from classroom.assignment import Assignment
 from classroom.course import Course
 from classroom.sandbox import Sandbox
-
-sys.path.insert(0, str(ROOT / "tests" / "book"))
-from the_book import HOW as NO_BROWSER
-from the_book import QUIET, find_browser
 
 HOW = (
     "the tests of the walls need bubblewrap, and a system that allows namespaces. Debian and Ubuntu: "
@@ -50,20 +44,6 @@ def bubblewrap(tmp_path_factory: pytest.TempPathFactory) -> str:
 def tiny() -> Assignment:
     """The small assignment."""
     return Assignment(NAME, Path(__file__).parent / "assignments")
-
-
-@pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A headless browser, found as the tests of the book find theirs."""
-    program = find_browser(tmp_path_factory.getbasetemp().parent)
-    if program is None:
-        if os.environ.get("CI"):
-            pytest.fail(NO_BROWSER)
-        pytest.skip(NO_BROWSER)
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=QUIET)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

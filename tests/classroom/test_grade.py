@@ -71,16 +71,15 @@ def test_again_is_the_same_and_marks_by_hand_stay(own: Course) -> None:
     assert rows["ada"]["why"] == "1.5" and rows["ada"]["total"] == "9.5" and rows["ada"]["to_mark"] == ""
     assert rows["ben"]["to_mark"] == "why"
     page = (own.root / "feedback" / "ada" / NAME / f"{NAME}.html").read_text()
-    assert "1.5 of 2" in page and "Why **linear**?" in page
+    assert "1.5 of 2" in page and "Why <strong>linear</strong>?" in page
 
 
 def test_a_changed_written_answer_waits_again_and_keeps_its_mark(own: Course) -> None:
     roster(own, "ada")
     grade(NAME, own, hand_in(own, "ada"))
     by_hand(own, "ada", 2.0, "good")
-    grade(
-        NAME, own, hand_in(own, "ada", mix="def mix(a, b):\n    return 0")
-    )  # another question: the mark stands
+    folder = hand_in(own, "ada", mix="def mix(a, b):\n    return 0")
+    grade(NAME, own, folder)  # another question: the mark stands
     assert table(own)["ada"]["why"] == "2" and table(own)["ada"]["mix"] == "0"
     grade(NAME, own, hand_in(own, "ada", why="Something else."))
     assert table(own)["ada"]["to_mark"] == "why"
@@ -126,9 +125,8 @@ def test_a_killed_run_goes_on_and_gives_the_same(own: Course, tmp_path: Path) ->
     roster(own, *people)
     for who in people[:-1]:
         folder = hand_in(own, who)
-    hand_in(
-        own, people[-1], largest="import time\ntime.sleep(4)\nlargest = 1"
-    )  # the run is not over too soon
+    slow = "import time\ntime.sleep(4)\nlargest = 1"
+    hand_in(own, people[-1], largest=slow)  # the run is not over too soon
     shutil.copytree(own.root, tmp_path / "twin")
     command = [sys.executable, "-m", "classroom", "grade", NAME, str(folder), "--class", str(own.root)]
     run = subprocess.Popen(
