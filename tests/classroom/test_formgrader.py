@@ -113,7 +113,11 @@ def test_a_marker_marks_two_of_three(course: Course, site: str, opened: Page) ->
     opened.locator("#main-table td.needs-manual-grade .glyphicon-ok").first.wait_for()
     assert opened.locator("#main-table td.needs-manual-grade .glyphicon-ok").count() == 3
     opened.get_by_role("link", name="Submission #1", exact=True).click()
-    ready = "window.formgrader && formgrader.loaded && formgrader.grades.loaded && formgrader.comments.loaded"
+    # A box answers once its view is there, which sets the hint of the box beside it.
+    ready = (
+        "window.formgrader && formgrader.comments.loaded "
+        "&& document.querySelector('#why_extra_credit').placeholder"
+    )
     opened.wait_for_function(ready)
     assert opened.locator("math").count() >= 3 and opened.get_by_text("Rubric").count() == 1
     assert opened.evaluate("window.ran === undefined")
