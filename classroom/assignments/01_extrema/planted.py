@@ -1,6 +1,6 @@
 """Wrong answers to assignment 1, each with the words with which it has to be rejected."""
 
-from classroom.planted import Planted
+from classroom.planted import Planted, changed
 
 KIND = """
 def kind(derivatives):
@@ -86,15 +86,6 @@ def longest(s):
 """
 
 
-def _changed(source: str, *pairs: str) -> str:
-    """A right answer in which each first text of a pair is replaced by the second one."""
-    for old, new in zip(pairs[::2], pairs[1::2], strict=True):
-        if old not in source:
-            raise ValueError(f"{old!r} is not in the answer")
-        source = source.replace(old, new)
-    return source.strip() + "\n"
-
-
 PLANTED: list[Planted] = [
     Planted(
         "kind",
@@ -112,7 +103,7 @@ PLANTED: list[Planted] = [
     Planted(
         "kind",
         slip="f' = 0 taken as sufficient",
-        answer=_changed(
+        answer=changed(
             KIND,
             '    if derivatives[0] != 0:\n        return "neither"\n',
             "",
@@ -124,13 +115,13 @@ PLANTED: list[Planted] = [
     Planted(
         "kind",
         slip="order counted from 0",
-        answer=_changed(KIND, "start=1", "start=0"),
+        answer=changed(KIND, "start=1", "start=0"),
         says="the sign of f'' decides",
     ),
     Planted(
         "kind",
         slip="the last derivative decides",
-        answer=_changed(
+        answer=changed(
             KIND, "enumerate(derivatives, start=1)", "list(enumerate(derivatives, start=1))[::-1]"
         ),
         says="not a later one",
@@ -138,7 +129,7 @@ PLANTED: list[Planted] = [
     Planted(
         "kind",
         slip="stops at the fourth",
-        answer=_changed(KIND, "in enumerate(derivatives, start=1)", "in enumerate(derivatives[:4], start=1)"),
+        answer=changed(KIND, "in enumerate(derivatives, start=1)", "in enumerate(derivatives[:4], start=1)"),
         says="is decided",
     ),
     Planted(
@@ -153,7 +144,7 @@ PLANTED: list[Planted] = [
     Planted(
         "layers",
         slip="Snell upside down",
-        answer=_changed(LAYERS, "np.asarray(index, float)", "1 / np.asarray(index, float)"),
+        answer=changed(LAYERS, "np.asarray(index, float)", "1 / np.asarray(index, float)"),
         says="upside down",
     ),
     Planted(
@@ -169,13 +160,13 @@ PLANTED: list[Planted] = [
     Planted(
         "layers",
         slip="crossings for ways",
-        answer=_changed(LAYERS, "return parts", "return np.cumsum(parts)"),
+        answer=changed(LAYERS, "return parts", "return np.cumsum(parts)"),
         says="each single layer",
     ),
     Planted(
         "layers",
         slip="scales the thickness in place",
-        answer=_changed(
+        answer=changed(
             LAYERS,
             "    return parts",
             "    thickness *= same / np.sqrt(index**2 - same**2)\n    return thickness",
@@ -185,7 +176,7 @@ PLANTED: list[Planted] = [
     Planted(
         "layers",
         slip="bisection stopped early",
-        answer=_changed(LAYERS, "range(100)", "range(12)"),
+        answer=changed(LAYERS, "range(100)", "range(12)"),
         says="add up to X",
     ),
     Planted(
@@ -202,31 +193,31 @@ PLANTED: list[Planted] = [
     Planted(
         "winner",
         slip="wind reversed",
-        answer=_changed(WINNER, "np.array(wind, float)", "-np.array(wind, float)"),
+        answer=changed(WINNER, "np.array(wind, float)", "-np.array(wind, float)"),
         says="opposite signs",
     ),
     Planted(
         "winner",
         slip="adds the pulls to the wind itself",
-        answer=_changed(WINNER, "np.array(wind, float)", "wind"),
+        answer=changed(WINNER, "np.array(wind, float)", "wind"),
         says="changed in place",
     ),
     Planted(
         "winner",
         slip="larger component for length",
-        answer=_changed(WINNER, "np.linalg.norm(force)", "np.abs(force).max()"),
+        answer=changed(WINNER, "np.linalg.norm(force)", "np.abs(force).max()"),
         says="the winners of",
     ),
     Planted(
         "winner",
         slip="directions not normalised",
-        answer=_changed(WINNER, " / np.linalg.norm(away)", ""),
+        answer=changed(WINNER, " / np.linalg.norm(away)", ""),
         says="length 1",
     ),
     Planted(
         "winner",
         slip="weights forgotten",
-        answer=_changed(WINNER, "weights[j] * away", "away"),
+        answer=changed(WINNER, "weights[j] * away", "away"),
         says="with their weights",
     ),
     Planted(
@@ -242,7 +233,7 @@ PLANTED: list[Planted] = [
     Planted(
         "winner",
         slip="only the heaviest is tried",
-        answer=_changed(WINNER, "for i in range(len(corners)):", "for i in [int(np.argmax(weights))]:"),
+        answer=changed(WINNER, "for i in range(len(corners)):", "for i in [int(np.argmax(weights))]:"),
         says="Not only the heaviest",
     ),
     Planted(
@@ -258,13 +249,13 @@ PLANTED: list[Planted] = [
     Planted(
         "winner",
         slip="counts from 1",
-        answer=_changed(WINNER, "return i\n", "return i + 1\n"),
+        answer=changed(WINNER, "return i\n", "return i + 1\n"),
         says="counted from 0",
     ),
     Planted(
         "winner",
         slip="a tie lifts the knot",
-        answer=_changed(WINNER, "<= weights[i]", "< weights[i]"),
+        answer=changed(WINNER, "<= weights[i]", "< weights[i]"),
         says="exactly as strong",
     ),
     Planted(
@@ -286,31 +277,31 @@ PLANTED: list[Planted] = [
     Planted(
         "bracket",
         slip="w not mirrored",
-        answer=_changed(BRACKET, "2 * w if k % 2 == 0 else 0", "2 * w"),
+        answer=changed(BRACKET, "2 * w if k % 2 == 0 else 0", "2 * w"),
         says="seen in the mirror",
     ),
     Planted(
         "bracket",
         slip="sign of integration by parts",
-        answer=_changed(BRACKET, "- {MASS}*a", "+ {MASS}*a"),
+        answer=changed(BRACKET, "- {MASS}*a", "+ {MASS}*a"),
         says="turns the sign",
     ),
     Planted(
         "bracket",
         slip="mass forgotten",
-        answer=_changed(BRACKET, "- {MASS}*a", "- a"),
+        answer=changed(BRACKET, "- {MASS}*a", "- a"),
         says="M is missing",
     ),
     Planted(
         "bracket",
         slip="power not differentiated",
-        answer=_changed(BRACKET, "{POWER}*y**{POWER - 1}", "y**{POWER}"),
+        answer=changed(BRACKET, "{POWER}*y**{POWER - 1}", "y**{POWER}"),
         says="not y**n",
     ),
     Planted(
         "bracket",
         slip="solves only the w of the example",
-        answer=_changed(BRACKET, "2 * w if k % 2 == 0", "2 * w if k in (0, 2)"),
+        answer=changed(BRACKET, "2 * w if k % 2 == 0", "2 * w if k in (0, 2)"),
         says="for all w",
     ),
     Planted(
@@ -325,7 +316,7 @@ PLANTED: list[Planted] = [
     Planted(
         "tent",
         slip="end nailed to the height of the spring",
-        answer=_changed(
+        answer=changed(
             TENT,
             "[SPAN + spring * SPAN**2 / (2 * TENSION), TENSION + spring * SPAN]",
             "[SPAN**2 / (2 * TENSION), SPAN]",
@@ -337,49 +328,49 @@ PLANTED: list[Planted] = [
     Planted(
         "tent",
         slip="free end without the spring",
-        answer=_changed(TENT, "    x = np", "    spring = 0\n    x = np"),
+        answer=changed(TENT, "    x = np", "    spring = 0\n    x = np"),
         says="spring is missing",
     ),
     Planted(
         "tent",
         slip="sign of the spring",
-        answer=_changed(TENT, "    x = np", "    spring = -spring\n    x = np"),
+        answer=changed(TENT, "    x = np", "    spring = -spring\n    x = np"),
         says="pushes",
     ),
     Planted(
         "tent",
         slip="sign of the multiplier",
-        answer=_changed(TENT, "slope * x, multiplier", "slope * x, -multiplier"),
+        answer=changed(TENT, "slope * x, multiplier", "slope * x, -multiplier"),
         says="F + lambda G",
     ),
     Planted(
         "tent",
         slip="half of the multiplier",
-        answer=_changed(TENT, "slope * x, multiplier", "slope * x, multiplier / 2"),
+        answer=changed(TENT, "slope * x, multiplier", "slope * x, multiplier / 2"),
         says="A factor 2",
     ),
     Planted(
         "tent",
         slip="scales x in place",
-        answer=_changed(TENT, "    end =", "    x *= 1.0000001\n    end ="),
+        answer=changed(TENT, "    end =", "    x *= 1.0000001\n    end ="),
         says="changed in place",
     ),
     Planted(
         "time_gradient",
         slip="speeds frozen",
-        answer=_changed(TIME_GRADIENT, " - (hurry[:-1] + hurry[1:]) * GRAVITY / v[1:-1]", ""),
+        answer=changed(TIME_GRADIENT, " - (hurry[:-1] + hurry[1:]) * GRAVITY / v[1:-1]", ""),
         says="only the lengths",
     ),
     Planted(
         "time_gradient",
         slip="lengths frozen",
-        answer=_changed(TIME_GRADIENT, "stretch[:-1] - stretch[1:] - (", "-("),
+        answer=changed(TIME_GRADIENT, "stretch[:-1] - stretch[1:] - (", "-("),
         says="only the speeds",
     ),
     Planted(
         "time_gradient",
         slip="one of the two pieces",
-        answer=_changed(
+        answer=changed(
             TIME_GRADIENT,
             "stretch[:-1] - stretch[1:]",
             "stretch[:-1]",
@@ -391,13 +382,13 @@ PLANTED: list[Planted] = [
     Planted(
         "time_gradient",
         slip="starts at rest, as in the chapter",
-        answer=_changed(TIME_GRADIENT, "START_SPEED**2 + ", ""),
+        answer=changed(TIME_GRADIENT, "START_SPEED**2 + ", ""),
         says="v0 is missing",
     ),
     Planted(
         "time_gradient",
         slip="sign",
-        answer=_changed(
+        answer=changed(
             TIME_GRADIENT,
             "return stretch[:-1]",
             "return -stretch[:-1]",
@@ -435,31 +426,31 @@ PLANTED: list[Planted] = [
     Planted(
         "falling",
         slip="the wrong end free",
-        answer=_changed(FALLING, 'FREE == "left"', 'FREE != "left"'),
+        answer=changed(FALLING, 'FREE == "left"', 'FREE != "left"'),
         says="wrong end",
     ),
     Planted(
         "falling",
         slip="whole weight at the free corner",
-        answer=_changed(FALLING, "    diagonal[-1] -= step * Q[-1] / 2\n", ""),
+        answer=changed(FALLING, "    diagonal[-1] -= step * Q[-1] / 2\n", ""),
         says="half a weight",
     ),
     Planted(
         "falling",
         slip="step forgotten",
-        answer=_changed(FALLING, "    if FREE", "    step = 1.0\n    if FREE"),
+        answer=changed(FALLING, "    if FREE", "    step = 1.0\n    if FREE"),
         says="step is missing",
     ),
     Planted(
         "falling",
         slip="counts rising directions",
-        answer=_changed(FALLING, "(matrix) < 0", "(matrix) > 0"),
+        answer=changed(FALLING, "(matrix) < 0", "(matrix) > 0"),
         says="in which the value rises",
     ),
     Planted(
         "falling",
         slip="changes Q in place",
-        answer=_changed(
+        answer=changed(
             FALLING,
             "    diagonal = P",
             "    Q[-1] /= 2\n    diagonal = P",
@@ -486,13 +477,13 @@ PLANTED: list[Planted] = [
     Planted(
         "longest",
         slip="free end without its term",
-        answer=_changed(LONGEST, " + np.arctan(s / OMEGA)", ""),
+        answer=changed(LONGEST, " + np.arctan(s / OMEGA)", ""),
         says="term with s is missing",
     ),
     Planted(
         "longest",
         slip="sign of s",
-        answer=_changed(LONGEST, "+ np.arctan", "- np.arctan"),
+        answer=changed(LONGEST, "+ np.arctan", "- np.arctan"),
         says="sign of s",
     ),
     Planted(
@@ -510,13 +501,13 @@ PLANTED: list[Planted] = [
     Planted(
         "longest",
         slip="angle for duration",
-        answer=_changed(LONGEST, ") / OMEGA\n", ")\n"),
+        answer=changed(LONGEST, ") / OMEGA\n", ")\n"),
         says="asked is L",
     ),
     Planted(
         "longest",
         slip="a spring always above 0",
-        answer=_changed(LONGEST, "    return", "    if s == 0:\n        return np.pi / OMEGA\n    return"),
+        answer=changed(LONGEST, "    return", "    if s == 0:\n        return np.pi / OMEGA\n    return"),
         says="both ends held",
     ),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from classroom.planted import Planted
+from classroom.planted import Planted, planted
 
 ELLIPSE = """
 def ellipse(p, q, r):
@@ -78,21 +78,8 @@ def threshold(curve, cost):
 """
 
 
-def _changed(source: str, *pairs: str) -> str:
-    """A right answer in which each first text of a pair is replaced by the second one."""
-    for old, new in zip(pairs[::2], pairs[1::2], strict=True):
-        if old not in source:
-            raise ValueError(f"{old!r} is not in the answer")
-        source = source.replace(old, new)
-    return source.strip() + "\n"
-
-
-def _planted(question: str, source: str, *wrong: tuple[str, str, tuple[str, ...]]) -> list[Planted]:
-    return [Planted(question, slip, _changed(source, *pairs), says) for slip, says, pairs in wrong]
-
-
 PLANTED: list[Planted] = [
-    *_planted(
+    *planted(
         "ellipse",
         ELLIPSE,
         (
@@ -115,7 +102,7 @@ PLANTED: list[Planted] = [
         ),
         ("radius for its square", "squared", ("r**2 -", "r -")),
     ),
-    *_planted(
+    *planted(
         "perceptron",
         PERCEPTRON,
         ("last weights", "the last w", ("total / (rounds * len(x))", "w")),
@@ -170,7 +157,7 @@ PLANTED: list[Planted] = [
             ),
         ),
     ),
-    *_planted(
+    *planted(
         "gradient",
         GRADIENT,
         ("no costs", "costs are missing", ("c * (p - t)", "p - t")),
@@ -205,7 +192,7 @@ PLANTED: list[Planted] = [
         ),
         says="costs are missing",
     ),
-    *_planted(
+    *planted(
         "best",
         BEST,
         ("no costs", "not in it", ("COST * p", "p")),
@@ -241,7 +228,7 @@ PLANTED: list[Planted] = [
         ),
         says="not in it",
     ),
-    *_planted(
+    *planted(
         "kernel",
         KERNEL,
         ("no costs", "costs are missing", ("np.diag(1 / c)", "np.eye(len(y))")),
@@ -266,7 +253,7 @@ PLANTED: list[Planted] = [
         ),
         says="OFFSET in it",
     ),
-    *_planted(
+    *planted(
         "honest",
         HONEST,
         (
@@ -311,7 +298,7 @@ PLANTED: list[Planted] = [
         ),
         ("accuracy for answers", "shape", ("return answers", "return (answers == t).mean()")),
     ),
-    *_planted(
+    *planted(
         "threshold",
         THRESHOLD,
         ("sign", "dear, answer + sooner", ("1 / (1 + cost)", "cost / (1 + cost)")),

@@ -10,12 +10,11 @@ from __future__ import annotations
 import itertools
 import math
 import random as random_module
-import textwrap
 from collections.abc import Callable
 
 import numpy as np
 
-Example = tuple[dict[str, object], object, dict[str, object]]  # what is given, what is right, what slips give
+from classroom.variants import Example, clear, text
 
 CURVES = ("squared", "logistic", "exponential", "hinge")
 
@@ -35,55 +34,14 @@ def variant(random: random_module.Random) -> dict[str, object]:
     return {
         "cost": cost, "stretch": stretch, "margin": margin, "offset": offset, "degree": degree,
         "folds": folds, "keep": keep,
-        **_clear("ellipse", lambda: _ellipse(random, stretch)),
-        **_clear("perceptron", lambda: _perceptron(random, margin)),
-        **_clear("gradient", lambda: _gradient(random, cost)),
+        **clear("ellipse", lambda: _ellipse(random, stretch)),
+        **clear("perceptron", lambda: _perceptron(random, margin)),
+        **clear("gradient", lambda: _gradient(random, cost)),
         **_best(random, cost),
-        **_clear("kernel", lambda: _kernel(random, cost, offset, degree)),
-        **_clear("honest", lambda: _honest(random, folds, keep)),
+        **clear("kernel", lambda: _kernel(random, cost, offset, degree)),
+        **clear("honest", lambda: _honest(random, folds, keep)),
         **_threshold(random),
     }  # fmt: skip
-
-
-def _clear(name: str, draw: Callable[[], Example]) -> dict[str, object]:
-    """Draw until no slip gives what is right or what another slip gives; then everything as text."""
-    while True:
-        given, right, slips = draw()
-        values = [np.asarray(value, float) for value in (right, *slips.values())]
-        if all(
-            one.shape != other.shape or np.abs(one - other).max() > 0.01
-            for n, one in enumerate(values)
-            for other in values[:n]
-        ):
-            texts = {key: _text(value) for key, value in (given | {"right": right, "slips": slips}).items()}
-            return {f"{name}_{key}": text for key, text in texts.items()}
-
-
-def _text(value: object, indent: str = "    ") -> str:
-    """A value as Python text that reads well inside a call."""
-    value = _plain(value)
-    if not isinstance(value, dict):
-        return textwrap.fill(repr(value), 104, subsequent_indent=indent, break_long_words=False)
-    lines = []
-    for key, part in value.items():
-        short = f"{indent}    {key!r}: {part!r},"
-        lines.append(short if len(short) <= 106 else f"{indent}    {key!r}:")
-        if len(short) > 106:
-            margin = indent + " " * 8
-            lines.append(
-                textwrap.fill(f"{part!r},", 104, initial_indent=margin, subsequent_indent=margin + " ")
-            )
-    return "\n".join(["{", *lines, indent + "}"])
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    return round(value, 9) + 0.0 if isinstance(value, float) else value
 
 
 # Features ---------------------------------------------------------------------------------------------
@@ -220,8 +178,8 @@ def _best(random: random_module.Random, cost: int) -> dict[str, object]:
             "hinge": [float(s > 0) for s in log_odds]
         },
     }
-    texts = {f"best_{c}": _text({s: v[c] for s, v in slips.items() if c in v}) for c in CURVES}
-    return {"best_p": p, "best_right": _text(each(lambda c, q: _score(c, q, cost)), ""), **texts}
+    texts = {f"best_{c}": text({s: v[c] for s, v in slips.items() if c in v}) for c in CURVES}
+    return {"best_p": p, "best_right": text(each(lambda c, q: _score(c, q, cost)), ""), **texts}
 
 
 # Features that are never written down -----------------------------------------------------------------
@@ -330,4 +288,4 @@ def _threshold(random: random_module.Random) -> dict[str, object]:
         "At which p do both answers cost the same? It is not 1/cost.": row(lambda c: _score(c, 1 / late, 1)),
         "Each curve has a score of its own at that p.": row(lambda c: right["logistic"]),
     }
-    return {"late": late, "threshold_right": _text(row(lambda c: right[c])), "threshold_slips": _text(slips)}
+    return {"late": late, "threshold_right": text(row(lambda c: right[c])), "threshold_slips": text(slips)}

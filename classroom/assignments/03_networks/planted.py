@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from classroom.planted import Planted
+from classroom.planted import Planted, planted
 
 BETWEEN = """
 def between(votes, low, high):
@@ -66,21 +66,8 @@ def kept(varies, noise, k):
 """
 
 
-def _changed(source: str, *pairs: str) -> str:
-    """A right answer in which each first text of a pair is replaced by the second one."""
-    for old, new in zip(pairs[::2], pairs[1::2], strict=True):
-        if old not in source:
-            raise ValueError(f"{old!r} is not in the answer")
-        source = source.replace(old, new)
-    return source.strip() + "\n"
-
-
-def _planted(question: str, source: str, *wrong: tuple[str, str, tuple[str, ...]]) -> list[Planted]:
-    return [Planted(question, slip, _changed(source, *pairs), says) for slip, says, pairs in wrong]
-
-
 PLANTED: list[Planted] = [
-    *_planted(
+    *planted(
         "between",
         BETWEEN,
         ("lower end left out", "exactly low", ("[low,", "[low + 1e-6,")),
@@ -116,7 +103,7 @@ PLANTED: list[Planted] = [
         ),
         says="Two hidden units are enough",
     ),
-    *_planted(
+    *planted(
         "fold",
         FOLD,
         ("no detour", "part that skips", ("W + SKIP * np.eye(len(W))", "W")),
@@ -137,7 +124,7 @@ PLANTED: list[Planted] = [
         ),
         ("matrix changed in place", "changed in place", ("W = W + SKIP *", "W += SKIP *")),
     ),
-    *_planted(
+    *planted(
         "tied",
         TIED,
         ("encoder alone", "in the decoder, too", (" + h.T @ r", "")),
@@ -169,7 +156,7 @@ PLANTED: list[Planted] = [
         ),
         says="in the decoder, too",
     ),
-    *_planted(
+    *planted(
         "corners",
         CORNERS,
         (
@@ -214,7 +201,7 @@ PLANTED: list[Planted] = [
         ),
         says="evenly spaced",
     ),
-    *_planted(
+    *planted(
         "shortest",
         SHORTEST,
         ("upside down", "Upside down", ("1 / np.sqrt(prices)", "np.sqrt(prices)")),
@@ -245,7 +232,7 @@ PLANTED: list[Planted] = [
         ),
         says="plain shortest",
     ),
-    *_planted(
+    *planted(
         "passage",
         PASSAGE,
         ("no roots", "its root", ("np.sqrt(weights)", "weights")),
@@ -274,7 +261,7 @@ PLANTED: list[Planted] = [
         ),
         says="weights are missing",
     ),
-    *_planted(
+    *planted(
         "kept",
         KEPT,
         ("what varies most", "varies most", ("argsort(-won)", "argsort(-varies)")),

@@ -10,13 +10,13 @@ from __future__ import annotations
 import itertools
 import math
 import random as random_module
-import textwrap
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
-Example = tuple[dict[str, object], object, dict[str, object]]  # what is given, what is right, what slips give
+from classroom.variants import Example, apart, clear, texts
+
 Grads = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -32,63 +32,14 @@ def variant(random: random_module.Random) -> dict[str, object]:
     peak = random.choice([0.2, 0.3, 0.35, 0.4, 0.6, 0.7])
     return {
         "skip": skip, "leak": leak, "peak": peak,
-        **_clear("between", lambda: _between(random)),
+        **clear("between", lambda: _between(random)),
         **_fold(random, skip),
         **_tied(random, leak),
-        **_clear("corners", lambda: _corners(peak)),
-        **_clear("shortest", lambda: _shortest(random)),
-        **_clear("passage", lambda: _passage(random)),
+        **clear("corners", lambda: _corners(peak)),
+        **clear("shortest", lambda: _shortest(random)),
+        **clear("passage", lambda: _passage(random)),
         **_kept(random),
     }  # fmt: skip
-
-
-def _apart(right: object, slips: dict[str, object]) -> bool:
-    """Whether no slip gives what is right, or what another slip gives."""
-    values = [np.asarray(value, float) for value in (right, *slips.values())]
-    return all(
-        one.shape != other.shape or np.abs(one - other).max() > 0.01
-        for n, one in enumerate(values)
-        for other in values[:n]
-    )
-
-
-def _clear(name: str, draw: Callable[[], Example]) -> dict[str, object]:
-    """Draw until all can be told apart; then everything as text."""
-    while True:
-        given, right, slips = draw()
-        if _apart(right, slips):
-            return _texts(name, given | {"right": right, "slips": slips})
-
-
-def _texts(name: str, values: dict[str, object]) -> dict[str, object]:
-    return {f"{name}_{key}": _text(value) for key, value in values.items()}
-
-
-def _text(value: object, indent: str = "    ") -> str:
-    """A value as Python text that reads well inside a call."""
-    value = _plain(value)
-    if not isinstance(value, dict):
-        return textwrap.fill(repr(value), 104, subsequent_indent=indent, break_long_words=False)
-    lines = []
-    for key, part in value.items():
-        short = f"{indent}    {key!r}: {part!r},"
-        lines.append(short if len(short) <= 106 else f"{indent}    {key!r}:")
-        if len(short) > 106:
-            margin = indent + " " * 8
-            lines.append(
-                textwrap.fill(f"{part!r},", 104, initial_indent=margin, subsequent_indent=margin + " ")
-            )
-    return "\n".join(["{", *lines, indent + "}"])
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    return round(value, 9) + 0.0 if isinstance(value, float) else value
 
 
 def _matrix(random: random_module.Random, rows: int, columns: int, most: int = 2) -> np.ndarray:
@@ -166,8 +117,8 @@ def _fold(random: random_module.Random, skip: float) -> dict[str, object]:
                 for k in range(3)
             ),
         }
-        if _apart(M, M_slips) and _apart(c, c_slips):
-            return _texts(
+        if apart([M, *M_slips.values()], 0.01) and apart([c, *c_slips.values()], 0.01):
+            return texts(
                 "fold",
                 {
                     "W": [part.astype(int) for part in W],
@@ -233,10 +184,10 @@ def _tied(random: random_module.Random, leak: float) -> dict[str, object]:
             {text: value[1] for text, value in every.items()},
             {text: every[text][2] for text in list(every)[:4]},
         ]
-        if all(_apart(one, dict(slips)) for one, slips in zip(right, lists, strict=True)):
+        if all(apart([one, *dict(slips).values()], 0.01) for one, slips in zip(right, lists, strict=True)):
             names = dict(zip(("dW", "db", "dc"), right, strict=True))
             slips = dict(zip(("dW_slips", "db_slips", "dc_slips"), lists, strict=True))
-            return _texts("tied", {"x": x, "W": W, "b": b, "c": c, **names, **slips})
+            return texts("tied", {"x": x, "W": W, "b": b, "c": c, **names, **slips})
 
 
 # Depth -----------------------------------------------------------------------------------------------
@@ -366,11 +317,11 @@ def _kept(random: random_module.Random) -> dict[str, object]:
         clear = np.abs(np.subtract.outer(worth, worth) + np.eye(5)).min() > 0.05
         if clear and len(set(sets)) >= 5 and sets[0] not in sets[1:]:
             loss = varies.sum() - worth[mask].sum()
-            if _apart(loss, losses):
+            if apart([loss, *losses.values()], 0.01):
                 different = {text: order for n, (text, order) in enumerate(orders.items())
                              if sets[n + 1] not in sets[1 : n + 1]}  # fmt: skip
                 if len(different) == 5 or list(orders)[3] not in different:
-                    return _texts(
+                    return texts(
                         "kept",
                         {
                             "varies": varies,

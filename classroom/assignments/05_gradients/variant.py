@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from classroom.variants import drawn, plain
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -44,30 +46,8 @@ def variant(random: random.Random) -> dict[str, object]:
 
 
 def _clear(draw: Callable[[], dict[str, Any]]) -> dict[str, object]:
-    """Draw until no slip gives what is right, or what another slip gives; then as text-ready lists.
-
-    Values that belong together have names with one beginning: ``a__right``, ``a__late``, ``a__own``.
-    """
-    while True:
-        with np.errstate(all="ignore"):
-            values = {name: np.asarray(value) for name, value in draw().items()}
-        groups: dict[str, list[Array]] = {}
-        for name, value in values.items():
-            if "__" in name:
-                groups.setdefault(name.split("__")[0], []).append(value)
-        apart = (
-            np.isfinite(one).all() and np.isfinite(other).all()
-            and (one.shape != other.shape or np.abs(one - other).max() > 0.003)
-            for group in groups.values()
-            for n, one in enumerate(group)
-            for other in group[:n]
-        )  # fmt: skip
-        if all(apart):
-            return {name: _plain(value) for name, value in values.items()}
-
-
-def _plain(value: Array) -> Any:
-    return value.tolist() if value.dtype.kind in "bi" else np.round(value, 10).tolist()
+    """Draw until no slip gives what is right, or what another slip gives; then as text-ready lists."""
+    return {name: plain(np.asarray(value), 10) for name, value in drawn(draw, 0.003).items()}
 
 
 def _whole(random: random.Random, *shape: int, of: int = 6) -> Array:

@@ -1,6 +1,6 @@
 """Wrong answers to assignment 6, each with the words with which it has to be rejected."""
 
-from classroom.planted import Planted
+from classroom.planted import slip, whole
 
 PARTS = """
 def parts(z, p):
@@ -76,51 +76,38 @@ def after(rho, deviation, steps):
 """
 
 
-def _slip(base: str, slip: str, says: str, *changes: tuple[str, str]) -> Planted:
-    """A planted answer: the right one with changes."""
-    for old, new in changes:
-        if old not in base:
-            raise ValueError(f"{slip}: {old!r} is not in the answer")
-        base = base.replace(old, new)
-    return Planted(base.split("def ")[1].split("(")[0], slip=slip, answer=base.strip(), says=says)
-
-
-def _whole(question: str, slip: str, says: str, answer: str) -> Planted:
-    return Planted(question, slip=slip, answer=answer.strip(), says=says)
-
-
 PLANTED = [
-    _slip(PARTS, "no weights", "weights are not in it", ("p / p.sum()", "np.full(len(p), 1 / len(p))")),
-    _slip(PARTS, "weights not normalised", "add up to 1", ("p / p.sum()", "p")),
-    _slip(PARTS, "variance for deviation", "take its root", ("np.sqrt(centred**2 @ q)", "centred**2 @ q")),
-    _slip(PARTS, "no flat codes", "FLAT", ("np.where(deviation > FLAT, deviation, np.inf)", "deviation")),
-    _slip(PARTS, "only zero is flat", "FLAT or less", ("deviation > FLAT", "deviation > 1e-12")),
-    _slip(PARTS, "one less", "one less", ("centred**2 @ q", "centred**2 @ p / (p.sum() - 1)")),
-    _slip(
+    slip(PARTS, "no weights", "weights are not in it", ("p / p.sum()", "np.full(len(p), 1 / len(p))")),
+    slip(PARTS, "weights not normalised", "add up to 1", ("p / p.sum()", "p")),
+    slip(PARTS, "variance for deviation", "take its root", ("np.sqrt(centred**2 @ q)", "centred**2 @ q")),
+    slip(PARTS, "no flat codes", "FLAT", ("np.where(deviation > FLAT, deviation, np.inf)", "deviation")),
+    slip(PARTS, "only zero is flat", "FLAT or less", ("deviation > FLAT", "deviation > 1e-12")),
+    slip(PARTS, "one less", "one less", ("centred**2 @ q", "centred**2 @ p / (p.sum() - 1)")),
+    slip(
         PARTS,
         "distances from the plain mean",
         "weighted average",
         ("np.sqrt(centred**2 @ q)", "np.sqrt((z - z.mean(1)[:, None]) ** 2 @ q)"),
     ),
-    _slip(
+    slip(
         PARTS,
         "average weighted, squares not",
         "mean of the squares is not",
         ("centred**2 @ q", "(centred**2).mean(1)"),
     ),
-    _slip(
+    slip(
         PARTS,
         "length 1",
         "not the length 1",
         ("safe[:, None]", "np.where(deviation > FLAT, np.linalg.norm(centred, axis=1), np.inf)[:, None]"),
     ),
-    _slip(
+    slip(
         PARTS,
         "in place",
         "in place",
         ("centred = z - average[:, None]", "z -= average[:, None]; centred = z"),
     ),
-    _whole(
+    whole(
         "parts",
         "by the package",
         "weights are not in it",
@@ -130,7 +117,7 @@ def parts(z, p):
         (row - row.mean()) / row.std() if row.std() > FLAT else 0 * row for row in z])
 """,
     ),
-    _whole(
+    whole(
         "parts",
         "imports the package",
         "weights are not in it",
@@ -140,7 +127,7 @@ def parts(z, p):
     return tuple(part.numpy() for part in ogan.decompose(torch.from_numpy(z)))
 """,
     ),
-    _whole(
+    whole(
         "walk",
         "codes mixed as they are",
         "three parts",
@@ -150,32 +137,32 @@ def walk(first, last, p, stops):
     return (1 - s) * first + s * last
 """,
     ),
-    _slip(
+    slip(
         WALK, "direction not taken again", "direction again", ("mixed /= np.sqrt(mixed**2 @ q)[:, None]", "")
     ),
-    _slip(WALK, "deviation goes evenly", "its power POWER", ("POWER", "1")),
-    _slip(WALK, "last stop left out", "s = 1", ("(0, 1, stops)", "(0, 1, stops, endpoint=False)")),
-    _slip(WALK, "no average", "average is missing", ("(1 - s) * average[0] + s * average[1] + ", "")),
-    _slip(WALK, "backwards", "from the last", ("np.linspace(0, 1", "np.linspace(1, 0")),
-    _slip(WALK, "one stop too many", "shape", ("(0, 1, stops)", "(0, 1, stops + 1)")),
-    _slip(
+    slip(WALK, "deviation goes evenly", "its power POWER", ("POWER", "1")),
+    slip(WALK, "last stop left out", "s = 1", ("(0, 1, stops)", "(0, 1, stops, endpoint=False)")),
+    slip(WALK, "no average", "average is missing", ("(1 - s) * average[0] + s * average[1] + ", "")),
+    slip(WALK, "backwards", "from the last", ("np.linspace(0, 1", "np.linspace(1, 0")),
+    slip(WALK, "one stop too many", "shape", ("(0, 1, stops)", "(0, 1, stops + 1)")),
+    slip(
         WALK,
         "stops along the other axis",
         "shape",
         ("+ size * mixed", "+ size * mixed).T"),
         ("return (1", "return ((1"),
     ),
-    _slip(PULL, "equal weights", "1/n", ("return q *", "return 1 / len(p) *")),
-    _slip(PULL, "factor missing", "pulled less", ("return q * (N", "return (N")),
-    _slip(PULL, "weights not normalised", "take the shares", ("return q *", "return p *")),
-    _slip(PULL, "sign", "not −ρ", ("return q", "return -q")),
-    _slip(PULL, "no rho", "where is ρ", ("N - rho * N_hat", "N - N_hat")),
-    _slip(PULL, "no deviation", "deviation is missing", (") / deviation\n", ")\n")),
-    _slip(PULL, "with respect to z", "respect to z", ("split(z), split(z_hat)", "split(z_hat), split(z)")),
-    _slip(PULL, "variance", "not the variance", (") / deviation\n", ") / deviation**2\n")),
-    _slip(PULL, "mean over the batch", "over the batch", ("return q", "return 1 / len(z) * q")),
-    _slip(PULL, "half of the bracket", "not complete", ("(N - rho * N_hat)", "N")),
-    _whole(
+    slip(PULL, "equal weights", "1/n", ("return q *", "return 1 / len(p) *")),
+    slip(PULL, "factor missing", "pulled less", ("return q * (N", "return (N")),
+    slip(PULL, "weights not normalised", "take the shares", ("return q *", "return p *")),
+    slip(PULL, "sign", "not −ρ", ("return q", "return -q")),
+    slip(PULL, "no rho", "where is ρ", ("N - rho * N_hat", "N - N_hat")),
+    slip(PULL, "no deviation", "deviation is missing", (") / deviation\n", ")\n")),
+    slip(PULL, "with respect to z", "respect to z", ("split(z), split(z_hat)", "split(z_hat), split(z)")),
+    slip(PULL, "variance", "not the variance", (") / deviation\n", ") / deviation**2\n")),
+    slip(PULL, "mean over the batch", "over the batch", ("return q", "return 1 / len(z) * q")),
+    slip(PULL, "half of the bracket", "not complete", ("(N - rho * N_hat)", "N")),
+    whole(
         "pull",
         "the package's correlation",
         "weights are not in it",
@@ -187,8 +174,8 @@ def pull(z, z_hat, p):
     return slope.numpy()
 """,
     ),
-    _slip(BALANCE, "sign", "low for real", ("best = -(", "best = (")),
-    _whole(
+    slip(BALANCE, "sign", "low for real", ("best = -(", "best = (")),
+    whole(
         "balance",
         "the chapter's power",
         "u = 2",
@@ -198,21 +185,19 @@ def balance(d):
     return best, best / 2
 """,
     ),
-    _slip(BALANCE, "factor u", "factor u", ("(EXPONENT * LAM)", "LAM")),
-    _slip(BALANCE, "no root", "root has to be taken", (" ** (1 / (EXPONENT - 1))", "")),
-    _slip(BALANCE, "another root", "another root", ("1 / (EXPONENT - 1)", "1 / EXPONENT")),
-    _slip(BALANCE, "penalty for loss", "penalty alone", ("best * (1 - 1 / EXPONENT)", "-best / EXPONENT")),
-    _slip(
+    slip(BALANCE, "factor u", "factor u", ("(EXPONENT * LAM)", "LAM")),
+    slip(BALANCE, "no root", "root has to be taken", (" ** (1 / (EXPONENT - 1))", "")),
+    slip(BALANCE, "another root", "another root", ("1 / (EXPONENT - 1)", "1 / EXPONENT")),
+    slip(BALANCE, "penalty for loss", "penalty alone", ("best * (1 - 1 / EXPONENT)", "-best / EXPONENT")),
+    slip(
         BALANCE,
         "signs of the loss",
         "lowers the loss",
         ("best * (1 - 1 / EXPONENT)", "-best * (1 + 1 / EXPONENT)"),
     ),
-    _slip(
-        BALANCE, "0 / 0", "NaN", ("best * (1 - 1 / EXPONENT)", "best + LAM * np.abs(best) ** EXPONENT / d")
-    ),
-    _slip(BALANCE, "one alone", "2 things", ("best, best * (1 - 1 / EXPONENT)", "best")),
-    _whole(
+    slip(BALANCE, "0 / 0", "NaN", ("best * (1 - 1 / EXPONENT)", "best + LAM * np.abs(best) ** EXPONENT / d")),
+    slip(BALANCE, "one alone", "2 things", ("best, best * (1 - 1 / EXPONENT)", "best")),
+    whole(
         "one_loss",
         "the chapter's",
         "(6.8)",
@@ -221,7 +206,7 @@ def one_loss(lam1, lam_e, lam_g):
     return [1, 1, -2, 0, lam1, -lam_g, 0]
 """,
     ),
-    _whole(
+    whole(
         "one_loss",
         "merely added",
         "merely added",
@@ -230,7 +215,7 @@ def one_loss(lam1, lam_e, lam_g):
     return [1, KAPPA - 1, 0, lam1 - MU, 0, -lam_e - lam_g, 0]
 """,
     ),
-    _whole(
+    whole(
         "one_loss",
         "E feels both",
         "make up for it",
@@ -239,11 +224,11 @@ def one_loss(lam1, lam_e, lam_g):
     return [1, KAPPA, -1, -MU, lam1, -lam_g, -lam_e]
 """,
     ),
-    _slip(ONE_LOSS, "no bracket for rho", "bracket", ("lam_g - lam_e", "0")),
-    _slip(ONE_LOSS, "sign of MU", "sign of MU", ("-MU, lam1 + MU", "MU, lam1 - MU")),
-    _slip(ONE_LOSS, "exchanged", "exchanged", ("-lam_g, lam_g - lam_e", "-lam_e, lam_e - lam_g")),
-    _slip(ONE_LOSS, "six factors", "shape (7,)", ("[1, KAPPA", "[KAPPA")),
-    _slip(
+    slip(ONE_LOSS, "no bracket for rho", "bracket", ("lam_g - lam_e", "0")),
+    slip(ONE_LOSS, "sign of MU", "sign of MU", ("-MU, lam1 + MU", "MU, lam1 - MU")),
+    slip(ONE_LOSS, "exchanged", "exchanged", ("-lam_g, lam_g - lam_e", "-lam_e, lam_e - lam_g")),
+    slip(ONE_LOSS, "six factors", "shape (7,)", ("[1, KAPPA", "[KAPPA")),
+    slip(
         CAUTIOUS,
         "tuned on the test",
         "tuned on the test",
@@ -252,7 +237,7 @@ def one_loss(lam1, lam_e, lam_g):
             "w, wide, there = np.where(x_test > 0.5, INK, 1), x_test - m, back_test - m",
         ),
     ),
-    _slip(
+    slip(
         CAUTIOUS,
         "all from the test",
         "average picture and all",
@@ -262,7 +247,7 @@ def one_loss(lam1, lam_e, lam_g):
             "w, wide, there = np.where(x_test > 0.5, INK, 1), x_test - m, back_test - m",
         ),
     ),
-    _slip(
+    slip(
         CAUTIOUS,
         "average of the test",
         "that is looking",
@@ -271,26 +256,26 @@ def one_loss(lam1, lam_e, lam_g):
             "    m = x_test.mean(0)\n    w, wide, there = np.where(x_test",
         ),
     ),
-    _slip(CAUTIOUS, "no ink", "count INK times", ("INK", "1")),
-    _slip(CAUTIOUS, "no ink in the loss", "INK times here", ("np.where(x_test > 0.5, INK, 1)", "1")),
-    _slip(
+    slip(CAUTIOUS, "no ink", "count INK times", ("INK", "1")),
+    slip(CAUTIOUS, "no ink in the loss", "INK times here", ("np.where(x_test > 0.5, INK, 1)", "1")),
+    slip(
         CAUTIOUS,
         "not centred",
         "measured from the average",
         ("x_tune - m, back_tune - m", "x_tune, back_tune"),
     ),
-    _slip(
+    slip(
         CAUTIOUS, "other way round", "wrong square below", ("/ (w * there**2).sum()", "/ (w * wide**2).sum()")
     ),
-    _slip(CAUTIOUS, "one mean for all pixels", "not one number", ("x_tune.mean(0)", "x_tune.mean()")),
-    _slip(CAUTIOUS, "no factor", "factor is not in it", ("wide - factor * there", "wide - there")),
-    _slip(
+    slip(CAUTIOUS, "one mean for all pixels", "not one number", ("x_tune.mean(0)", "x_tune.mean()")),
+    slip(CAUTIOUS, "no factor", "factor is not in it", ("wide - factor * there", "wide - there")),
+    slip(
         CAUTIOUS,
         "in place",
         "in place",
         ("x_test - m, back_test - m", "np.subtract(x_test, m, out=x_test), back_test - m"),
     ),
-    _whole(
+    whole(
         "untouched",
         "rates",
         "change the score most",
@@ -299,7 +284,7 @@ def untouched(rates, p):
     return rates / rates.sum()
 """,
     ),
-    _whole(
+    whole(
         "untouched",
         "plain average",
         "all rates are equal",
@@ -308,7 +293,7 @@ def untouched(rates, p):
     return np.full(len(rates), 1 / len(rates))
 """,
     ),
-    _whole(
+    whole(
         "untouched",
         "weighted average",
         "it moves",
@@ -317,7 +302,7 @@ def untouched(rates, p):
     return p / p.sum()
 """,
     ),
-    _whole(
+    whole(
         "untouched",
         "weights once more",
         "in the pull already",
@@ -326,23 +311,23 @@ def untouched(rates, p):
     return p / rates / (p / rates).sum()
 """,
     ),
-    _slip(UNTOUCHED, "sum not 1", "add up to 1", (" / (1 / rates).sum()", "")),
-    _slip(UNTOUCHED, "length 1", "not their squares", ("(1 / rates).sum()", "np.linalg.norm(1 / rates)")),
-    _slip(AFTER, "a single step", "single step", ("range(steps)", "range(1)")),
-    _slip(AFTER, "off by one", "One step is missing", ("range(steps)", "range(steps - 1)")),
-    _slip(
+    slip(UNTOUCHED, "sum not 1", "add up to 1", (" / (1 / rates).sum()", "")),
+    slip(UNTOUCHED, "length 1", "not their squares", ("(1 / rates).sum()", "np.linalg.norm(1 / rates)")),
+    slip(AFTER, "a single step", "single step", ("range(steps)", "range(1)")),
+    slip(AFTER, "off by one", "One step is missing", ("range(steps)", "range(steps - 1)")),
+    slip(
         AFTER,
         "deviation stays",
         "does not stay",
         ("np.sqrt(deviation**2 + ETA**2 * open_ / deviation**2)", "deviation"),
     ),
-    _slip(
+    slip(
         AFTER,
         "length not divided out",
         "has grown, too",
         ("(rho * deviation + ETA * open_ / deviation) / grown", "rho + ETA * open_ / deviation**2"),
     ),
-    _slip(
+    slip(
         AFTER,
         "first order",
         "has a root",
@@ -351,15 +336,15 @@ def untouched(rates, p):
             "deviation + ETA**2 * open_ / (2 * deviation**3)",
         ),
     ),
-    _slip(
+    slip(
         AFTER,
         "one long step",
         "not several short ones",
         ("range(steps)", "range(1)"),
         ("ETA", "(steps * ETA)"),
     ),
-    _slip(AFTER, "downhill", "up the slope", ("rho * deviation + ETA", "rho * deviation - ETA")),
-    _slip(
+    slip(AFTER, "downhill", "up the slope", ("rho * deviation + ETA", "rho * deviation - ETA")),
+    slip(
         AFTER,
         "wrong order",
         "First the correlation",

@@ -5,6 +5,8 @@ import random as random_module
 
 import numpy as np
 
+from classroom.variants import rounded
+
 Array = np.ndarray
 
 
@@ -16,13 +18,8 @@ def variant(random: random_module.Random) -> dict[str, object]:
     return values
 
 
-def _rounded(values: object) -> object:
-    """A (nested) list of what an array holds, without -0.0."""
-    return (np.round(np.asarray(values, float), 9) + 0.0).tolist()
-
-
 def _named(prefix: str, values: dict[str, object]) -> dict[str, object]:
-    return {f"{prefix}_{name}": _rounded(value) for name, value in values.items()}
+    return {f"{prefix}_{name}": rounded(value) for name, value in values.items()}
 
 
 def _split(z: Array, p: Array) -> tuple[Array, Array, Array]:

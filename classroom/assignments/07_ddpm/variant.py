@@ -3,9 +3,12 @@
 import itertools
 import math
 import random as random_module
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
+
+from classroom.variants import drawn, rounded
 
 Array = np.ndarray
 
@@ -14,35 +17,12 @@ def variant(random: random_module.Random) -> dict[str, object]:
     """Each key may stand in a cell as ``{{key}}``."""
     values: dict[str, object] = {}
     for part in (_gather, _road, _chance, _best_noise, _build, _strides, _right_sigma, _stops):
-        values |= _apart(part, random)
+        values |= drawn(partial(part, random), 1e-4)
     return values
 
 
-def _apart(
-    part: Callable[[random_module.Random], dict[str, object]], random: random_module.Random
-) -> dict[str, object]:
-    """Draw until the right value and all wrong ones (names with two underscores) can be told apart."""
-    while True:
-        values = part(random)
-        groups: dict[str, list[Array]] = {}
-        for name, value in values.items():
-            if "__" in name:
-                groups.setdefault(name.split("__")[0], []).append(np.asarray(value, float))
-        if all(
-            a.shape != b.shape or np.abs(a - b).max() > 1e-4
-            for group in groups.values()
-            for a, b in itertools.combinations(group, 2)
-        ):
-            return values
-
-
-def _rounded(values: object) -> object:
-    """A (nested) list of what an array holds, without -0.0."""
-    return (np.round(np.asarray(values, float), 9) + 0.0).tolist()
-
-
 def _named(prefix: str, values: dict[str, object]) -> dict[str, object]:
-    return {f"{prefix}__{name}": _rounded(value) for name, value in values.items()}
+    return {f"{prefix}__{name}": rounded(value) for name, value in values.items()}
 
 
 def _steps(random: random_module.Random, steps: int) -> tuple[list[float], list[float]]:
@@ -220,7 +200,7 @@ def _best_noise(random: random_module.Random) -> dict[str, object]:
         "best_x": x.tolist(),
         "best_points": points.tolist(),
         "best_spreads": spreads.tolist(),
-        "best_chances": _rounded(chances),
+        "best_chances": rounded(chances),
         "best_keep": keep,
         "best_noise": noise,
         **_named(
@@ -329,8 +309,8 @@ def _strides(random: random_module.Random) -> dict[str, object]:
     right_a = [keep[t] / keep[s] for s, t in pairs]
     square = [sum((math.prod(a[j:t]) * b[j - 1]) ** 2 for j in range(s + 1, t + 1)) for s, t in pairs]
     return {
-        "strides_keep": _rounded(keep),
-        "strides_noise": _rounded(noise),
+        "strides_keep": rounded(keep),
+        "strides_noise": rounded(noise),
         "strides_kept": kept,
         **_named(
             "stride_a",

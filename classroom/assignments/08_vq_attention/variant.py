@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from classroom.variants import drawn, plain
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -41,30 +43,9 @@ def variant(random: random.Random) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _clear(draw: Callable[[], dict[str, Array]]) -> dict[str, object]:
-    """Draw until no slip gives what is right, or what another slip gives; then as text-ready lists.
-
-    Values that belong together have names with one beginning: ``a__right``, ``a__late``, ``a__own``.
-    """
-    while True:
-        values = draw()
-        groups: dict[str, list[Array]] = {}
-        for name, value in values.items():
-            if "__" in name:
-                groups.setdefault(name.split("__")[0], []).append(np.asarray(value))
-        apart = (
-            one.shape != other.shape or np.abs(one - other).max() > 0.01
-            for group in groups.values()
-            for n, one in enumerate(group)
-            for other in group[:n]
-        )
-        if all(apart):
-            return {name: _plain(value) for name, value in values.items()}
-
-
-def _plain(value: Any) -> Any:
-    value = np.asarray(value)
-    return value.tolist() if value.dtype.kind in "bi" else np.round(value, 6).tolist()
+def _clear(draw: Callable[[], dict[str, Any]]) -> dict[str, object]:
+    """Draw until no slip gives what is right, or what another slip gives; then as text-ready lists."""
+    return {name: plain(np.asarray(value), 6) for name, value in drawn(draw, 0.01).items()}
 
 
 def _whole(random: random.Random, *shape: int, of: int = 3) -> Array:
