@@ -65,6 +65,12 @@ def grade_id(cell: NotebookNode) -> str:
     return str(cell.metadata.get("nbgrader", {}).get("grade_id", ""))
 
 
+def graded(notebook: NotebookNode) -> dict[str, float]:
+    """What earns points, by grade_id and in order, and how many."""
+    cells = [cell for cell in notebook.cells if role(cell) in ("test", "written")]
+    return {grade_id(cell): float(cell.metadata.nbgrader["points"]) for cell in cells}
+
+
 def public(cell: NotebookNode) -> str:
     """The source of a cell without answers and hidden tests.
 

@@ -51,6 +51,15 @@ c.Exchange.root = str(root / ".exchange")  # nbgrader complains without one; not
 '''
 
 
+def write_whole(path: Path, content: str | bytes) -> Path:
+    """Write a file so that it is there whole or not at all; text as UTF-8."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(content.encode() if isinstance(content, str) else content)
+    os.replace(part, path)
+    return path
+
+
 @dataclass(frozen=True)
 class Course:
     """The folder of a class."""

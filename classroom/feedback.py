@@ -21,7 +21,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-from .assignment import grade_id, public, role
+from .assignment import grade_id, graded, public, role
 
 if TYPE_CHECKING:
     from .grade import Result
@@ -95,7 +95,7 @@ def page(name: str, result: Result, master: NotebookNode) -> str:
             left -= len(short)
             part["source"] = short + ("" if len(short) == len(part["source"]) else "\n...")
     waiting = sum(part["most"] for part in shown if part.get("most") and part["points"] is None)
-    most = sum(float(c.metadata.nbgrader.points) for c in master.cells if role(c) in ("test", "written"))
+    most = sum(graded(master).values())
     text = _template().render(name=name, result=result, parts=shown, most=most, waiting=waiting)
     if len(text.encode()) > LARGEST:  # the student's own text is the only thing that can be as long
         for part in shown:

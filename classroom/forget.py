@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import os
+import io
 import shutil
 import sqlite3
 from pathlib import Path
 
-from .course import Course
+from .course import Course, write_whole
 from .handin import Person, delimiter
-from .table import cell
+from .table import as_csv, cell
 
 
 def forget(who: str, course: Course) -> list[str]:
@@ -40,7 +40,7 @@ def forget(who: str, course: Course) -> list[str]:
             gone.append(f"a line of {path.name}")
     for path in sorted((course.root / "grades").glob("*.look.txt")):
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        path.write_text("".join(x for x in lines if not x.startswith(f"{who}: ")), encoding="utf-8")
+        write_whole(path, "".join(line for line in lines if not line.startswith(f"{who}: ")))
     if not gone:
         raise ValueError(f"nothing is kept of anybody with the id {who!r}")
     return gone
@@ -50,7 +50,7 @@ def _without(path: Path, who: str) -> bool:
     """Take a student's lines out of a table with a column "id"; whether there was one."""
     text = path.read_text(encoding="utf-8-sig")
     mark = delimiter(text)
-    rows = list(csv.reader(text.splitlines(), delimiter=mark))
+    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=mark))
     columns = [cell.strip().lower() for cell in rows[0]] if rows else []
     if "id" not in columns:
         return False
@@ -58,8 +58,5 @@ def _without(path: Path, who: str) -> bool:
     kept = [row for row in rows if len(row) <= at or row[at].strip() not in (who, cell(who))]
     if len(kept) == len(rows):
         return False
-    part = path.with_suffix(".part")
-    with part.open("w", newline="", encoding="utf-8-sig") as file:
-        csv.writer(file, delimiter=mark).writerows(kept)
-    os.replace(part, path)
+    write_whole(path, as_csv(kept, mark))
     return True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from pathlib import Path
 from typing import NoReturn
 
 from .course import Course
@@ -20,9 +19,6 @@ def command(course: Course, port: int = 8888, browser: bool = True) -> tuple[lis
         "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
     }  # fmt: skip
     environment = os.environ | {name: str(state / folder) for name, folder in places.items()}
-    environment["PATH"] = os.pathsep.join(
-        [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
-    )
     news = state / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
     news.parent.mkdir(parents=True, exist_ok=True)
     news.write_text('{"fetchNews": "false"}')  # no question, and no request

@@ -25,7 +25,7 @@ from nbformat import NotebookNode
 
 from .assignment import grade_id, public, role
 from .clean import clean
-from .course import Course
+from .course import Course, write_whole
 from .feedback import page
 from .handin import Person, Unreadable, collect, read_notebook, readable
 from .marking import mark
@@ -163,7 +163,8 @@ def judged(
                     why = f"the grader stumbled, grade again: {type(error).__name__}: {error}"
                     found[it] = {"status": "crashed", "notes": [why]}
                 else:
-                    found[it] = _keep(folder / f"{it}.json", said)
+                    found[it] = said
+                    write_whole(folder / f"{it}.json", json.dumps(said))
                 tell(len(found), len(data))
         except BrokenExecutor:  # a trusted process died: what it may have died of is tried alone
             pass
@@ -184,14 +185,6 @@ def judged(
             if sum(tries.values()) > 8 and not any(said.get("status") == "ok" for said in found.values()):
                 raise NoSandbox("the grader's processes end as soon as they begin: is there memory enough?")
     return found
-
-
-def _keep(path: Path, said: dict[str, Any]) -> dict[str, Any]:
-    """Write a result so that it is there whole or not at all."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(said))
-    os.replace(part, path)
-    return said
 
 
 def grade(
@@ -287,7 +280,7 @@ def _recall(name: str, course: Course, result: Result, remember: bool = False) -
     """Keep, and find again, that somebody's file could not be read: it may not be in the next collection."""
     path = course.root / "results" / name / f"{result.person.safe}.unreadable"
     if remember and result.status == "unreadable" and result.handed_in:
-        path.write_text(json.dumps([result.handed_in.isoformat(), result.late, result.notes]))
+        write_whole(path, json.dumps([result.handed_in.isoformat(), result.late, result.notes]))
     elif remember:
         path.unlink(missing_ok=True)
     elif path.exists():
@@ -323,12 +316,13 @@ def _store(
             )
             if result.notebook is None:
                 continue
-            handed = _write(course.place("submitted", name, person.safe), name, data[person.safe])
+            handed = write_whole(
+                course.place("submitted", name, person.safe) / f"{name}.ipynb", data[person.safe]
+            )
             if result.handed_in:
                 os.utime(handed, (result.handed_in.timestamp(),) * 2)
-            _write(
-                course.place("autograded", name, person.safe), name, nbformat.writes(result.notebook).encode()
-            )
+            executed = course.place("autograded", name, person.safe) / f"{name}.ipynb"
+            write_whole(executed, nbformat.writes(result.notebook))
             stamp = result.handed_in.replace(tzinfo=None) if result.handed_in else None
             submission = book.update_or_create_submission(name, person.safe, timestamp=stamp)
             answers = {grade_id(cell): cell for cell in result.notebook.cells if grade_id(cell)}
@@ -352,8 +346,8 @@ def _store(
         remember()
     for result in results:
         if result.notebook is not None:
-            html = page(name, result, master).encode()
-            _write(course.place("feedback", name, result.person.safe), name, html, suffix=".html")
+            path = course.place("feedback", name, result.person.safe) / f"{name}.html"
+            write_whole(path, page(name, result, master))
 
 
 def _by_hand(row: Any, empty: bool, changed: bool) -> None:
@@ -376,7 +370,7 @@ def _changed(course: Course, name: str, person: Person, source: str) -> tuple[bo
     path = course.root / "results" / name / f"{person.safe}.written"
     now = hashlib.sha256(source.encode()).hexdigest()
     before = path.read_text() if path.exists() else now
-    return before != now, lambda: path.write_text(now)
+    return before != now, lambda: write_whole(path, now)
 
 
 def _deadline(name: str, course: Course) -> datetime | None:
@@ -389,11 +383,3 @@ def _deadline(name: str, course: Course) -> datetime | None:
         except MissingEntry:
             return None
     return due.replace(tzinfo=UTC) if due else None
-
-
-def _write(folder: Path, name: str, content: bytes, suffix: str = ".ipynb") -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f".{name}.part"
-    part.write_bytes(content)
-    os.replace(part, folder / f"{name}{suffix}")
-    return folder / f"{name}{suffix}"

@@ -53,11 +53,6 @@ class Marked:
     notes: list[str] = field(default_factory=list)
     starting: float = 0.0  # seconds that its processes took to start
 
-    @property
-    def score(self) -> float:
-        """The points of the tests."""
-        return sum(verdict.points for verdict in self.verdicts.values())
-
 
 # -- running it
 

@@ -18,7 +18,7 @@ class Planted:
 
 
 def changed(source: str, *pairs: str) -> str:
-    """A right answer in which each first text of a pair is replaced by the second; ValueError if there is none.
+    """A right answer with each first text of a pair replaced by the second; ValueError if it is not there.
 
     >>> changed("x + 1", "+", "-")
     'x - 1\\n'

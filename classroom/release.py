@@ -12,8 +12,8 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from .assignment import STUB, Assignment, filled, grade_id, leaks, public, role
-from .course import Course
+from .assignment import STUB, Assignment, filled, grade_id, graded, leaks, public, role
+from .course import Course, write_whole
 from .marking import Marked, mark
 from .sandbox import Sandbox
 
@@ -53,9 +53,6 @@ def faults(
     ``only`` tries the planted answers of one question alone.
     """
     master = assignment.fill(key)
-    tests = {
-        grade_id(cell): float(cell.metadata.nbgrader.points) for cell in master.cells if role(cell) == "test"
-    }
 
     def run(handed: NotebookNode) -> Marked:
         return mark(master, handed, sandbox, key=key, name=assignment.name)
@@ -67,7 +64,7 @@ def faults(
     for it, verdict in run(blank(master)).verdicts.items():
         if not verdict.says:
             yield f"a blank answer passes {it}"
-    counted: dict[str, int] = {it.removesuffix("_test"): 0 for it in tests}
+    counted = {grade_id(cell): 0 for cell in master.cells if role(cell) == "answer"}
     values = assignment.variant(key)
     planted = [p for p in assignment.planted if only in ("", p.question)]
     for wrong in progress(planted):
@@ -135,8 +132,7 @@ def release(
     if left:
         shown = f"the students' version shows words of answers or hidden tests: {sorted(left)[:10]}"
         raise Refused(name, [shown])
-    course.rubric(name).parent.mkdir(exist_ok=True)
-    course.rubric(name).write_text(rubric, encoding="utf-8")
+    write_whole(course.rubric(name), rubric)
     return generate(master, name, course)
 
 
@@ -146,12 +142,9 @@ def _replaced(master: NotebookNode, name: str, course: Course, again: bool) -> I
     if not source.exists() or not any((course.root / "results" / name).glob("*.json")):
         return
     before = nbformat.read(source, as_version=4)
-    graded = [
-        [grade_id(cell) for cell in notebook.cells if role(cell) in ("test", "written")]
-        for notebook in (before, master)
-    ]
-    if graded[0] != graded[1]:
-        yield f"it is handed in already, with other questions: {graded[0]}; give the new one another name"
+    if list(graded(before)) != list(graded(master)):
+        there = ", ".join(graded(before))
+        yield f"it is handed in already, with other questions ({there}); give the new one another name"
     elif not again and [(c.source, c.metadata) for c in before.cells] != [
         (c.source, c.metadata) for c in master.cells
     ]:

@@ -8,7 +8,6 @@ that, each submission gets fresh walls. What is stopped, and what is not, stands
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import socket
@@ -216,15 +215,17 @@ class Sandbox:
 def self_test(sandbox: Sandbox) -> None:
     """Start one process and see that the walls stand; NoSandbox if they do not.
 
-    Tried from inside: another user's file, the network, the processes of this machine, the environment, the
-    limit on processes.
+    Tried from inside: the files of the course and of the grader, the network, other processes, the limit
+    on their number.
     """
-    with contextlib.closing(_Closing(sandbox.start())) as inside:
-        try:
-            inside.student.run(_TRY)
-            found = inside.student.get("found")
-        except (StudentError, Gone) as error:
-            raise NoSandbox(INSTALL.format(why=f"the test of the walls failed: {error}")) from error
+    student = sandbox.start()
+    try:
+        student.run(_TRY)
+        found = student.get("found")
+    except (StudentError, Gone) as error:
+        raise NoSandbox(INSTALL.format(why=f"the test of the walls failed: {error}")) from error
+    finally:
+        student.end()
     if found:
         raise NoSandbox(INSTALL.format(why=f"the walls do not hold: {', '.join(map(str, found))}."))
 
@@ -248,14 +249,6 @@ def standing(limits: Limits | None = None, *, trusted: bool = False) -> Sandbox:
             file=sys.stderr,
         )
     return sandbox
-
-
-class _Closing:
-    def __init__(self, student: Student) -> None:
-        self.student = student
-
-    def close(self) -> None:
-        self.student.end()
 
 
 _TRY = f"""

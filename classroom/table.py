@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import csv
-import os
-from collections.abc import Iterator
+import io
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nbformat
 
-from .assignment import grade_id, role
-from .course import Course
+from .assignment import graded
+from .course import Course, write_whole
 
 if TYPE_CHECKING:
     from .grade import Result
@@ -39,55 +39,31 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def questions(course: Course, name: str) -> dict[str, float]:
-    """The questions and their points, in order."""
-    master = nbformat.read(course.master(name), as_version=4)
-    graded = [cell for cell in master.cells if role(cell) in ("test", "written")]
-    return {grade_id(cell): float(cell.metadata.nbgrader.points) for cell in graded}
-
-
 def write_table(name: str, course: Course, results: list[Result], unclaimed: list[str]) -> Path:
     """The CSV with a row for everybody and a column for each question; beside it what to look at."""
-    folder = course.root / "grades"
-    folder.mkdir(parents=True, exist_ok=True)
-    most = questions(course, name)
-    path = folder / f"{name}.csv"
-    with path.with_suffix(".part").open("w", newline="", encoding="utf-8-sig") as file:
-        table = csv.writer(file)
-        columns = [it.removesuffix("_test") for it in most]
-        table.writerow(
-            [
-                "id",
-                "name",
-                "email",
-                "status",
-                "handed_in_utc",
-                "late_hours",
-                *columns,
-                "total",
-                "of",
-                "to_mark",
-            ]
+    most = graded(nbformat.read(course.master(name), as_version=4))
+    questions = [it.removesuffix("_test") for it in most]
+    rows: list[list[object]] = [
+        ["id", "name", "email", "status", "handed_in_utc", "late_hours", *questions, "total", "of", "to_mark"]
+    ]
+    for result in results:
+        person = result.person
+        when = f"{result.handed_in:%Y-%m-%d %H:%M:%S}" if result.handed_in else ""
+        open_ = [it for it in most if it in result.points and result.points[it] is None]
+        rows.append(
+            [person.id, person.name, person.email, result.status, when, round(result.late, 2) or None]
         )
-        for result in results:
-            person = result.person
-            when = f"{result.handed_in:%Y-%m-%d %H:%M:%S}" if result.handed_in else ""
-            points = [result.points.get(it) for it in most]
-            open_ = [it for it in most if it in result.points and result.points[it] is None]
-            row = [
-                person.id,
-                person.name,
-                person.email,
-                result.status,
-                when,
-                round(result.late, 2) or None,
-                *points,
-            ]
-            table.writerow(map(cell, [*row, result.total, float(sum(most.values())), " ".join(open_)]))
-    os.replace(path.with_suffix(".part"), path)
-    lines = list(to_look_at(results, unclaimed))
-    (folder / f"{name}.look.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return path
+        rows[-1] += [*map(result.points.get, most), result.total, sum(most.values()), " ".join(open_)]
+    look = "".join(f"{line}\n" for line in to_look_at(results, unclaimed))
+    write_whole(course.root / "grades" / f"{name}.look.txt", look)
+    return write_whole(course.root / "grades" / f"{name}.csv", as_csv([map(cell, row) for row in rows]))
+
+
+def as_csv(rows: Iterable[Iterable[object]], delimiter: str = ",") -> bytes:
+    """A table as spreadsheets read it: UTF-8, with a mark at its beginning that says so."""
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=delimiter).writerows(rows)
+    return text.getvalue().encode("utf-8-sig")
 
 
 def to_look_at(results: list[Result], unclaimed: list[str]) -> Iterator[str]:

@@ -11,19 +11,13 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent / "book"))
-from the_book import HOW, QUIET, find_browser
-
-
-def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that all workers of pytest-xdist see."""
-    own = tmp_path_factory.getbasetemp()
-    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+from the_book import HOW, QUIET, find_browser, shared
 
 
 @pytest.fixture(scope="session")
 def program(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The browser's file. Without one the tests are skipped on a desk, and fail under CI."""
-    found = find_browser(_shared(tmp_path_factory))
+    found = find_browser(shared(tmp_path_factory))
     if found is None:
         if os.environ.get("CI"):
             pytest.fail(HOW)

@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from filelock import FileLock
 from playwright.sync_api import sync_playwright
 
@@ -69,6 +70,12 @@ def build_into(folder: Path) -> Built:
     after = os.times()
     seconds = after.children_user + after.children_system - before.children_user - before.children_system
     return Built(str(folder), done.returncode, done.stdout + done.stderr, seconds)
+
+
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of pytest-xdist see."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 def find_browser(tmp: Path) -> str | None:

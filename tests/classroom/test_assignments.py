@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from classroom.assignment import ASSIGNMENTS, Assignment, grade_id, leaks, names, public, role, tokens
+from classroom.assignment import ASSIGNMENTS, Assignment, grade_id, graded, leaks, names, public, role, tokens
 from classroom.course import Course
 from classroom.release import blank, faults, generate
 from classroom.sandbox import Sandbox
@@ -41,9 +41,7 @@ def test_its_form(name: str) -> None:
     master = assignment.fill(KEYS[0])
     kinds = [role(cell) for cell in master.cells]
     assert 5 <= kinds.count("answer") == kinds.count("test") <= 8 and kinds.count("written") == 1
-    points = {
-        grade_id(c): float(c.metadata.nbgrader.points) for c in master.cells if role(c) in ("test", "written")
-    }
+    points = graded(master)
     assert 18 <= sum(points.values()) <= 24 and points["derivation"] >= 3
     assert [grade_id(c) for c in master.cells][:3] == ["title", "checks", "setup"]
     for cell in master.cells:

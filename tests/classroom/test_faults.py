@@ -71,7 +71,7 @@ def test_an_answer_that_was_split_keeps_both_halves(swap: bool) -> None:
     from classroom.marking import mark
 
     found = mark(master, handed, NoWalls(), key=KEY, name="a")  # type: ignore[arg-type]
-    assert found.score == 1 and any("f0" in note for note in found.notes)
+    assert [v.points for v in found.verdicts.values()] == [1] and any("f0" in note for note in found.notes)
 
 
 def test_a_given_cell_that_needs_an_answer_is_the_authors_fault() -> None:
