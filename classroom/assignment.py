@@ -8,14 +8,16 @@ of a cell.
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import hmac
 import importlib.util
+import io
+import itertools
 import json
 import random
 import re
-import subprocess
-import sys
+import tokenize
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -186,14 +188,36 @@ def filled(text: str, values: dict[str, str]) -> str:
 
 
 def laid_out(source: str) -> str:
-    """Python with no line longer than a page: numbers of a variant may be long."""
-    if max(map(len, source.splitlines()), default=0) <= WIDTH:
-        return source
-    ruff = [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length", str(WIDTH - 10), "-"]
-    done = subprocess.run(ruff, input=source, capture_output=True, text=True)
-    if "No module named" in done.stderr:
-        raise SourceError("ruff is missing, which lays out long numbers: pip install -r requirements.txt")
-    return source if done.returncode else done.stdout.rstrip("\n")
+    """Python with no line longer than a page where a comma allows it: numbers of a variant may be long.
+
+    >>> print(laid_out("    f([" + ", ".join(["0.12345678"] * 12) + "])").count("\\n"))
+    1
+    """
+    made = []
+    for number, line in enumerate(source.splitlines(), start=1):
+        margin = " " * (len(line) - len(line.lstrip()) + 4)
+        cuts = [0, *(_commas(source, number) if len(line) > WIDTH else []), len(line)]
+        now = ""
+        for start, end in itertools.pairwise(cuts):
+            piece = line[start:end]
+            if now and len(now + piece) > WIDTH:
+                made.append(now)
+                now = margin + piece.lstrip()
+            else:
+                now += piece
+        made.append(now)
+    return "\n".join(made)
+
+
+def _commas(source: str, number: int) -> list[int]:
+    """Where a line may be broken: behind the commas that are Python's and stand in brackets."""
+    found, depth = [], 0
+    with contextlib.suppress(tokenize.TokenError, IndentationError):
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            depth += (token.string in "([{") - (token.string in ")]}") if token.type == tokenize.OP else 0
+            if token.start[0] == number and token.string == "," and depth:
+                found.append(token.end[1])
+    return found
 
 
 def checks_source() -> str:

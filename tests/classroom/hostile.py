@@ -11,6 +11,8 @@ outside the walls can see (``WALLED``).
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -61,12 +63,13 @@ class Target:
     def armed(self, attack: str) -> str:
         """An attack with the paths that it needs."""
         paths = {name: str(getattr(self, name)) for name in ("course", "home", "canary")}
-        return PRELUDE.format(**paths, port=self.port) + attack
+        owner = pwd.getpwuid(os.getuid()).pw_dir  # not HOME: the tests have set another
+        return PRELUDE.format(**paths, owner=owner, port=self.port) + attack
 
 
 PRELUDE = """\
 import ctypes, gc, glob, json, mmap, os, re, shutil, signal, socket, subprocess, sys, threading, time, types
-CLASS, HOME, CANARY, PORT = {course!r}, {home!r}, {canary!r}, {port}
+CLASS, HOME, CANARY, OWNER, PORT = {course!r}, {home!r}, {canary!r}, {owner!r}, {port}
 WALLED = not os.path.exists(CANARY)
 def hole(*what): print("HO" + "LE:", *what)
 def channel():
@@ -343,7 +346,7 @@ for pid in [n for n in os.listdir("/proc") if n.isdigit() and WALLED] + [str(os.
 if len([n for n in os.listdir("/proc") if n.isdigit()]) > 4: hole("sees other processes")
 """)  # fmt: skip
 cheat("reads-the-home", "looks into home folders and system files", """
-others = ("/home", "/root/.ssh", "/root/.bashrc", "/etc/passwd", "/etc/hostname", "/var/log", "/sys/class", "/run")
+others = ("/home", OWNER + "/.ssh", OWNER + "/.bashrc", "/etc/passwd", "/etc/hostname", "/var/log", "/sys/class", "/run")
 for place in (HOME, *(others if WALLED else ())):
     try:
         there = os.listdir(place) if os.path.isdir(place) else [open(place).read()]
