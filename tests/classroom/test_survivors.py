@@ -15,6 +15,7 @@ from typing import Any
 import nbformat
 import numpy as np
 import pytest
+import torch
 from nbformat import NotebookNode
 from the_class import NAME, hand_in, roster, table
 
@@ -411,3 +412,14 @@ def test_public_is_what_students_see() -> None:
     test = cell("test", "a_test", "a()\n### BEGIN HIDDEN TESTS\nb()\n### END HIDDEN TESTS", 1)
     assert public(test) == "a()"
     assert grading.fingerprint(b"a", b"b") != grading.fingerprint(b"ab", b"")
+
+
+def test_a_setup_cell_changes_nothing_beyond_its_submission() -> None:
+    master = a_master("assert f0() == 0")
+    setting = (
+        "import torch\ntorch.set_default_dtype(torch.float64)\nassert torch.ones(1).dtype == torch.float64"
+    )
+    master.cells.insert(0, cell("given", "setup", setting))
+    before = torch.get_default_dtype()
+    marked(master)
+    assert torch.get_default_dtype() == before == torch.float32
