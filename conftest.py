@@ -14,5 +14,6 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
         collector.skip_compare += (MIME,)
 
 
-# Assignments are notebooks with placeholders and the modules beside them: they have tests of their own.
-collect_ignore_glob = ["*/assignments/*"]
+# Assignments are notebooks with placeholders and the modules beside them: they have tests of their own. The
+# search for doctests would import every conftest.py under the one name "conftest", and stop at the second.
+collect_ignore_glob = ["*/assignments/*", "*/conftest.py"]
