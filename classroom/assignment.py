@@ -97,6 +97,24 @@ def public(cell: NotebookNode) -> str:
     return text.rstrip("\n")
 
 
+def written_answer(notebook: NotebookNode, question: NotebookNode) -> str:
+    """All that a student wrote for a written question; empty if it is nothing.
+
+    Their own cells beside it count: many write into a new cell, or photograph a sheet of paper.
+    """
+    it = [grade_id(cell) for cell in notebook.cells].index(grade_id(question))
+    first, last = it, it + 1
+    while first > 0 and role(notebook.cells[first - 1]) == "free":
+        first -= 1
+    while last < len(notebook.cells) and role(notebook.cells[last]) == "free":
+        last += 1
+    own = notebook.cells[it].source.strip()
+    parts = [] if own in ("", public(question).strip()) else [own]
+    for cell in [*notebook.cells[first:it], *notebook.cells[it + 1 : last]]:
+        parts += [cell.source, *(str(output.get("data", "")) for output in cell.get("outputs", []))]
+    return "\n".join(parts)
+
+
 @dataclass(frozen=True)
 class Assignment:
     """One assignment, in its folder.

@@ -13,7 +13,7 @@ import re
 import nbformat
 from nbformat import NotebookNode
 
-PICTURES = 120_000  # bytes of base64 of all pictures of a submission together
+PICTURES = {"image/png": 120_000, "image/jpeg": 900_000}  # bytes of base64 of all figures, of all photographs
 PRINTED = 60_000  # characters of everything printed
 _COMMANDS = re.compile(
     r"\\(href|url|require|unicode|class|style|cssId|bbox|html\w*|data\w*|mmlToken|begingroup|let|def|gdef|edef|"
@@ -40,7 +40,7 @@ def plain_markdown(text: str) -> str:
 
 
 def is_picture(data: object) -> bool:
-    """Whether a text is the base64 of a PNG and nothing else.
+    """Whether a text is the base64 of something that begins like a PNG or a JPEG.
 
     >>> is_picture("PHNjcmlwdD4=")
     False
@@ -51,16 +51,16 @@ def is_picture(data: object) -> bool:
         raw = base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError):
         return False
-    return raw.startswith(b"\x89PNG\r\n\x1a\n")
+    return raw.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"))
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:
     """Keep of an executed submission what a marker needs, within a size that a page can carry.
 
-    Text and PNG alone; no metadata but nbgrader's, no attachment, no raw cell.
+    Text, PNG and JPEG alone; no metadata but nbgrader's, no attachment, no raw cell.
     """
     notebook.metadata = nbformat.from_dict({"language_info": {"name": "python"}})
-    pictures, printed = PICTURES, PRINTED
+    left, printed = dict(PICTURES), PRINTED
     for cell in notebook.cells:
         mark = cell.metadata.get("nbgrader")
         known = isinstance(mark, dict) and re.fullmatch(r"[\w-]{1,100}", str(mark.get("grade_id", "")))
@@ -78,10 +78,11 @@ def clean(notebook: NotebookNode) -> NotebookNode:
                 kept.append(output)
                 continue
             text = output.get("text", output.get("data", {}).get("text/plain", ""))
-            picture = output.get("data", {}).get("image/png", "")
-            if is_picture(picture) and len(picture) <= pictures:
-                pictures -= len(picture)
-                kept.append(nbformat.v4.new_output("display_data", {"image/png": picture}))
+            pictures = {kind: data for kind, data in output.get("data", {}).items() if kind in PICTURES}
+            kind, picture = next(iter(pictures.items()), ("", ""))
+            if is_picture(picture) and len(picture) <= left[kind]:
+                left[kind] -= len(picture)
+                kept.append(nbformat.v4.new_output("display_data", {kind: picture}))
             elif text:
                 short = text[: max(printed, 0)]
                 printed -= len(text)

@@ -1,11 +1,13 @@
-"""A class of ten to try everything with: right, wrong, empty, endless, cut off, hostile, twice, late, lost.
+"""A class of ten to try everything with: right, wrong, on paper, endless, cut, hostile, twice, late, lost.
 
 The answers are the reference's and the planted ones, so every kind of verdict and of diagnosis can be seen.
 """
 
 from __future__ import annotations
 
+import base64
 import csv
+import io
 import json
 import os
 import shutil
@@ -105,6 +107,11 @@ def _hand_ins(right: NotebookNode, handed_out: NotebookNode, key: str) -> dict[s
             if wrong.question not in done and len(done) < 3:
                 made = with_answer(made, wrong.question, filled(wrong.answer, values))
                 done.add(wrong.question)
+        made = nbformat.from_dict(made)
+        for cell in made.cells:
+            if grade_id(cell) in written:
+                cell.source = "On paper, see the photograph.\n\n![my sheet](attachment:sheet.jpg)"
+                cell.attachments = {"sheet.jpg": {"image/jpeg": _photograph()}}
         return nbformat.writes(made)
 
     def prose() -> str:
@@ -143,3 +150,23 @@ def _hand_ins(right: NotebookNode, handed_out: NotebookNode, key: str) -> dict[s
         "ada": whole, "ben": whole, "cho": slips, "dan": prose, "eve": endless, "张三": stripped,
         "fay": lambda: whole()[:3000], "mal": hostile, "ned": whole,
     }  # fmt: skip
+
+
+def _photograph() -> str:
+    """A derivation on a sheet of paper that lay askew under the telephone; a JPEG in base64."""
+    from matplotlib.figure import Figure
+
+    lines = [
+        r"1.  $\int\,(y'\eta' + w\,\eta\,y(-x) + w\,y\,\eta(-x))\,dx = 0$",
+        r"     by parts:  $\int y'\eta'\,dx = -\int y''\eta\,dx$   ($\eta = 0$ at the ends)",
+        r"     $x \to -x$ in the last term:  $w(-x)\,y(-x)\,\eta(x)$",
+        r"     so  $y'' = (w(x) + w(-x))\,y(-x)$",
+        "2.  only the even part of w is left",
+        r"3.  $y = \cos(\kappa x)\,/\,(2\cos\kappa) + ...$   (the odd part: no time)",
+    ]
+    sheet = Figure(figsize=(9, 6.5), dpi=150, facecolor="#e9e4d6")
+    for k, line in enumerate(lines):
+        sheet.text(0.07, 0.85 - 0.13 * k, line, fontsize=17, rotation=1.5, color="#22336b", style="italic")
+    file = io.BytesIO()
+    sheet.savefig(file, format="jpeg", facecolor="#e9e4d6")
+    return base64.b64encode(file.getvalue()).decode()

@@ -119,6 +119,8 @@ def _part(cell: NotebookNode, locked: dict[str, NotebookNode], result: Result) -
     if it in ("checks", "setup") or (kind == "given" and cell.cell_type == "code"):
         return None
     outputs = cell.get("outputs", [])
+    if any("image/jpeg" in output.get("data", {}) for output in outputs):
+        return None  # a photograph is for the marker; the student has it, and a page is short
     part = {
         "kind": kind,
         "id": it.removesuffix("_test"),
@@ -126,12 +128,10 @@ def _part(cell: NotebookNode, locked: dict[str, NotebookNode], result: Result) -
         "source": public(locked[it]) if kind == "given" else cell.source,
         "printed": "".join(o.get("text", "") for o in outputs if o.output_type == "stream"),
         "raised": "\n".join(o.get("evalue", "") for o in outputs if o.output_type == "error"),
-        "pictures": [o.data["image/png"] for o in outputs if o.output_type == "display_data"],
+        "pictures": [o.data["image/png"] for o in outputs if "image/png" in o.get("data", {})],
         "comment": result.comments.get(it, ""),
     }
     if kind in ("test", "written"):
         part |= {"points": result.points.get(it), "most": float(locked[it].metadata.nbgrader.points)}
         part["says"] = result.says.get(it, "")
-        if kind == "written" and part["source"].strip() in ("", public(locked[it]).strip()):
-            part["says"] = "No answer yet."
     return part

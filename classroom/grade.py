@@ -23,7 +23,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from .assignment import grade_id, public, role
+from .assignment import grade_id, role, written_answer
 from .clean import clean
 from .course import Course, write_whole
 from .feedback import page
@@ -325,14 +325,14 @@ def _store(
             write_whole(executed, nbformat.writes(result.notebook))
             stamp = result.handed_in.replace(tzinfo=None) if result.handed_in else None
             submission = book.update_or_create_submission(name, person.safe, timestamp=stamp)
-            answers = {grade_id(cell): cell for cell in result.notebook.cells if grade_id(cell)}
             for grade_row in submission.notebooks[0].grades:
                 it = grade_row.name
                 if it in written:
-                    empty = answers[it].source.strip() in ("", public(written[it]).strip())
-                    changed, remember = _changed(course, name, person, answers[it].source)
+                    answer = written_answer(result.notebook, written[it])
+                    changed, remember = _changed(course, name, person, answer)
                     memories.append(remember)
-                    _by_hand(grade_row, empty, changed)
+                    _by_hand(grade_row, not answer, changed)
+                    result.says[it] = "" if answer else "No answer yet."
                     result.points[it] = None if grade_row.needs_manual_grade else _score(grade_row)
                 else:
                     grade_row.auto_score = result.points.get(it) or 0.0

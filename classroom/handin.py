@@ -24,6 +24,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from .assignment import names
+from .pasted import take_pictures
 
 LARGEST_FILE = 20 << 20  # bytes of a notebook; one with answers has some tens of thousands
 MOST_FILES = 20_000  # in an archive
@@ -273,6 +274,8 @@ def readable(data: bytes | Unreadable) -> bool:
 def read_notebook(data: bytes) -> NotebookNode:
     """The cells of a handed-in file: kind, source, id and grade_id alone; Unreadable says why there are none.
 
+    Pictures pasted into texts are in the metadata, as base64.
+
     >>> read_notebook(b"")
     Traceback (most recent call last):
     classroom.handin.Unreadable: the file is empty
@@ -303,13 +306,14 @@ def read_notebook(data: bytes) -> NotebookNode:
     raw = raw if raw is not None else said.get("cells") if isinstance(said, dict) else None
     if not isinstance(raw, list):
         raise Unreadable("the file is no notebook: it has no list of cells")
-    notebook = nbformat.v4.new_notebook()
-    notebook.cells = [cell for cell in map(_cell, raw[:2000]) if cell is not None]
+    notebook = nbformat.v4.new_notebook(metadata={"pictures": []})
+    cells = (_cell(part, notebook.metadata["pictures"]) for part in raw[:2000])
+    notebook.cells = [cell for cell in cells if cell is not None]
     return notebook
 
 
-def _cell(raw: Any) -> NotebookNode | None:
-    """A cell of which nothing is believed."""
+def _cell(raw: Any, pictures: list[str]) -> NotebookNode | None:
+    """A cell of which nothing is believed; what is pasted into its text is added to the pictures."""
     if not isinstance(raw, dict):
         return None
     source = raw.get("source", raw.get("input", ""))
@@ -319,6 +323,8 @@ def _cell(raw: Any) -> NotebookNode | None:
         return None
     source = source.replace("\r\n", "\n").replace("\x00", "").encode("utf-8", "replace").decode()
     make = nbformat.v4.new_code_cell if raw.get("cell_type") == "code" else nbformat.v4.new_markdown_cell
+    if raw.get("cell_type") == "markdown":
+        source = take_pictures(source, raw.get("attachments"), pictures)
     cell = make(source)
     cell["id"] = raw["id"] if isinstance(raw.get("id"), str) else ""
     mark = raw.get("metadata")

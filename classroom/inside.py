@@ -32,6 +32,11 @@ import values
 del sys.path[0]  # what a submission imports does not come from beside this file
 
 PICTURES, LARGEST_PICTURE = 6, 150_000  # of one cell; bytes
+LARGEST_PHOTO, LONGEST_SIDE, PIXELS = (
+    75_000,
+    1500,
+    50_000_000,
+)  # of a pasted picture: bytes; pixels; what is read
 _SEPARATE = (
     0x20000 | 0x4000000 | 0x8000000 | 0x10000000 | 0x20000000 | 0x40000000
 )  # mount uts ipc user pid net
@@ -92,6 +97,8 @@ class Notebook:
                     return self.call(name, args, kwargs)
                 case {"get": name}:
                     return self.get(name)
+                case {"picture": data}:
+                    return {"picture": shrunk(data)}
             return {"error": "ValueError", "says": "what is asked?", "trace": ""}
         except (
             BaseException
@@ -133,6 +140,30 @@ def pictures() -> list[str]:
                 found.append(base64.b64encode(buffer.getvalue()).decode())
     pyplot.close("all")
     return found
+
+
+def shrunk(data: str) -> str:
+    """A photograph (PNG, JPEG, GIF or WebP in base64) as a JPEG of at most LARGEST_PHOTO bytes, in base64."""
+    from PIL import Image, ImageOps
+
+    image = Image.open(io.BytesIO(base64.b64decode(data)), formats=("PNG", "JPEG", "GIF", "WEBP"))
+    image.draft(
+        "RGB", (2 * LONGEST_SIDE, 2 * LONGEST_SIDE)
+    )  # a JPEG is read at half or a quarter of its size
+    if image.width * image.height > PIXELS:
+        raise ValueError(f"more than {PIXELS:,} pixels")
+    turned = ImageOps.exif_transpose(image).convert("RGBA")
+    paper = Image.new("RGBA", turned.size, "white")
+    paper.alpha_composite(turned)
+    side, quality = LONGEST_SIDE, 70
+    while True:
+        small = paper.convert("RGB")
+        small.thumbnail((side, side))
+        buffer = io.BytesIO()
+        small.save(buffer, "JPEG", quality=quality)
+        if len(buffer.getvalue()) <= LARGEST_PHOTO:
+            return base64.b64encode(buffer.getvalue()).decode()
+        side, quality = int(0.85 * side), max(quality - 10, 40)
 
 
 def _text(error: BaseException) -> str:

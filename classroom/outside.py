@@ -150,6 +150,10 @@ class Student:
         """A value that the notebook has defined."""
         return self._value(self._ask({"get": name}).get("value"))
 
+    def picture(self, data: str) -> str:
+        """A pasted picture, made small: a JPEG in base64, or whatever the process says it is."""
+        return str(self._ask({"picture": data}).get("picture", ""))
+
     def shown(self) -> Shown:
         """What was printed since the last time, cut to what a person reads."""
         self._drain()

@@ -10,6 +10,7 @@ outside the walls can see (``WALLED``).
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import pwd
@@ -90,6 +91,20 @@ def code(source: str, **metadata: Any) -> dict[str, Any]:
         "cell_type": "code", "id": f"own{zlib.crc32(source.encode('utf-8', 'replace')):x}", "metadata": metadata, "outputs": [],
         "execution_count": None, "source": source,
     }  # fmt: skip
+
+
+def white_png(side: int, rows: int) -> bytes:
+    """A small file that says it is a white square of that side, and holds so many of its rows."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        body = kind + data
+        return len(data).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+
+    head = side.to_bytes(4, "big") * 2 + bytes([8, 2, 0, 0, 0])
+    packer = zlib.compressobj(1)
+    line = b"\x00" + b"\xff" * (3 * side)
+    data = b"".join(packer.compress(line) for _ in range(rows)) + packer.flush()
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
 def text(source: str) -> dict[str, Any]:
@@ -680,6 +695,7 @@ answer("formula-code", "a formula that is a program", "slope",
 
 # -- HTML, scripts, formulas that a page must not obey
 
+
 EVIL = (
     "<script>alert(1)</script><img src=x onerror=alert(1)><svg/onload=alert(1)><iframe src=javascript:alert(1)>"
     "</pre></div></script><style>*{display:none}</style><a href='javascript:alert(1)'>x</a>"
@@ -700,6 +716,23 @@ shape("evil-outputs", "script in outputs, attachments and metadata of the file",
           {"output_type": "display_data", "metadata": {}, "data": {"text/html": EVIL, "image/svg+xml": EVIL,
            "application/javascript": "alert(1)", "text/plain": "x"}}], "attachments": {"x": {"text/html": EVIL}},
           "metadata": {"tags": [EVIL], "name": EVIL}}))  # fmt: skip
+
+
+def _photographs(made: dict[str, Any]) -> None:
+    links = [
+        f"![{EVIL}](attachment:{name})" for name in ("bomb", "larger", "page", "vector", "%22%3E%3Cscript%3E")
+    ]
+    links.append(f"![x](data:image/png;base64,{'A' * 999_999})")
+    sheets = {
+        "bomb": white_png(7_000, 7_000), "larger": white_png(60_000, 9), "page": b"\xff\xd8\xff" + EVIL.encode(),
+        "vector": f"<svg xmlns='http://www.w3.org/2000/svg'>{EVIL}</svg>".encode(),
+        '"><script>': b"\x89PNG\r\n\x1a\n" + EVIL.encode(),
+    }  # fmt: skip
+    bundles = {name: {"image/png": base64.b64encode(data).decode()} for name, data in sheets.items()}
+    made["cells"].append(text(" ".join(links)) | {"attachments": bundles})
+
+
+shape("evil-photographs", "pictures that are none, or fill the memory", _photographs, OK, TIME, CRASH)
 vandal("evil-display", "script by display and _repr_html_", f"""
 class H:
     def _repr_html_(self): return {EVIL!r}

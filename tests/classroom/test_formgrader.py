@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import io
 import os
 import re
 import shutil
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page
 from the_class import NAME, open_class
 
@@ -26,6 +29,13 @@ from classroom.formgrader import command
 from classroom.grade import grade
 
 WHO = ["ada", "ben", "cho"]
+
+
+def sheet() -> str:
+    """A sheet of paper, in base64."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 30), "ivory").save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +52,9 @@ def course(tiny: Assignment, bubblewrap: str, tmp_path_factory: pytest.TempPathF
             if cell.id == "why":
                 cell.source = (
                     f"{who}: <script>window.ran = 1</script> since $a<b$, $$\\int_0^1 x\\,dx = \\tfrac12.$$"
+                    "\n\n![my sheet](attachment:sheet.png)"
                 )
+                cell.attachments = {"sheet.png": {"image/png": sheet()}}
         path = made.root / "in" / f"{who}.ipynb"
         path.parent.mkdir(exist_ok=True)
         nbformat.write(work, path)
@@ -121,6 +133,9 @@ def test_a_marker_marks_two_of_three(course: Course, site: str, opened: Page) ->
     opened.wait_for_function(ready)
     assert opened.locator("math").count() >= 3 and opened.get_by_text("Rubric").count() == 1
     assert opened.evaluate("window.ran === undefined")
+    sheets = opened.locator("img[src^='data:image/jpeg']")
+    sizes = sheets.evaluate_all("all => all.map(one => [one.naturalWidth, one.naturalHeight])")
+    assert sizes == [[40, 30]]
     text = opened.content()
     assert "zq_hidden" not in text
     with opened.expect_response(lambda r: "/api/grade/" in r.url and r.request.method == "PUT" and r.ok):

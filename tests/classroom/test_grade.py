@@ -119,7 +119,6 @@ def test_only_what_has_changed_is_run_again(own: Course) -> None:
     assert told[0] == (1, 2) and (own.root / "grades" / f"{NAME}.csv").read_bytes() == before
 
 
-@pytest.mark.processes
 def test_a_killed_run_goes_on_and_gives_the_same(own: Course, tmp_path: Path) -> None:
     people = [f"s{i}" for i in range(6)]
     roster(own, *people)

@@ -394,7 +394,7 @@ def test_what_is_kept_of_a_submission_is_clean(own: Course, tiny: Assignment) ->
 def test_a_roomful_of_pictures_and_print_is_cut() -> None:
     import base64
 
-    picture = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"0" * (PICTURES // 4)).decode()
+    picture = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"0" * (PICTURES["image/png"] // 4)).decode()
     code = nbformat.v4.new_code_cell("1")
     for _ in range(9):
         code.outputs.append(nbformat.v4.new_output("display_data", {"image/png": picture}))
@@ -402,7 +402,10 @@ def test_a_roomful_of_pictures_and_print_is_cut() -> None:
     text = nbformat.v4.new_markdown_cell("![](attachment:a)", attachments={"a": {"text/html": "<b>"}})
     made = clean(nbformat.v4.new_notebook(cells=[code, text]))
     outputs = made.cells[0].outputs
-    assert sum(len(o.data["image/png"]) for o in outputs if o.output_type == "display_data") <= PICTURES
+    assert (
+        sum(len(o.data["image/png"]) for o in outputs if o.output_type == "display_data")
+        <= PICTURES["image/png"]
+    )
     printed = "".join(o.text for o in outputs if o.output_type == "stream")
     assert printed.count("x") == PRINTED and "(cut)" in printed
     assert "attachments" not in made.cells[1]
