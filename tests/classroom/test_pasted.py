@@ -21,11 +21,9 @@ from classroom.feedback import LARGEST
 from classroom.grade import grade
 from classroom.handin import read_notebook
 from classroom.inside import LARGEST_PHOTO, LONGEST_SIDE, shrunk
-from classroom.marking import Marked, mark
+from classroom.marking import Marked, Run, mark
 from classroom.pasted import MOST, take_pictures
 from classroom.sandbox import Sandbox
-
-KEY = "a key for the tests"
 
 
 def photograph(kind: str = "JPEG", seed: int = 0, **options: Any) -> str:
@@ -138,6 +136,13 @@ def test_a_small_one_stays_as_large_as_it_is() -> None:
     assert pixels(shrunk(base64.b64encode(buffer.getvalue()).decode())).shape == (32, 64)
 
 
+def test_a_large_one_is_as_wide_as_a_page() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (4000, 2000), "white").save(buffer, "JPEG")
+    seen = pixels(shrunk(base64.b64encode(buffer.getvalue()).decode()))
+    assert seen.shape == (LONGEST_SIDE // 2, LONGEST_SIDE)
+
+
 def test_a_telephone_held_upright_is_turned() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by a quarter, clockwise: the left half is above then
@@ -226,6 +231,18 @@ def test_a_patched_library_has_no_say(course: Course, work: NotebookNode, walls:
     )
 
 
+def test_what_comes_back_and_is_no_picture_is_not_shown(
+    walls: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run, "_picture", lambda run, data: data)
+    run = Run(walls, "a key for the tests", NAME)
+    try:
+        found = run.pictures(["PHNjcmlwdD4=", base64.b64encode(b"\xff\xd8\xff a JPEG").decode()])
+    finally:
+        run.close()
+    assert [bool(data) for data, _ in found.values()] == [False, True]
+
+
 # -- in a class
 
 
@@ -258,6 +275,7 @@ class TestInAClass:
         grade(NAME, own, own.root / "in")
         page = (own.place("feedback", NAME, "ada") / f"{NAME}.html").read_text()
         assert len(page) <= LARGEST and "image/jpeg" not in page and f"(picture {MOST})" in page
+        assert "of the text below" not in page
         kept = nbformat.read(own.place("autograded", NAME, "ada") / f"{NAME}.ipynb", as_version=4)
         assert len(photographs(kept)) == MOST
 
@@ -275,5 +293,7 @@ class TestInAClass:
         rows = table(own)
         assert rows["ada"]["to_mark"] == "why" and rows["ben"]["to_mark"] == "" and rows["ben"]["why"] == "0"
         pages = {who: (own.place("feedback", NAME, who) / f"{NAME}.html").read_text() for who in rows}
-        assert "A person reads this." in pages["ada"] and "A person reads this." not in pages["ben"]
+        said = {who: page.split('id="why"')[1] for who, page in pages.items()}
+        assert "A person reads this." in said["ada"] and "No answer yet." not in said["ada"]
+        assert "No answer yet." in said["ben"] and "A person reads this." not in said["ben"]
         assert json.loads((own.root / "results" / NAME / "ada.json").read_text())["status"] == "ok"
