@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 LARGEST = 300_000  # bytes of a page
 LONGEST, ALL = 6_000, 100_000  # letters of a student's cell, and of all of them, that a page shows
 FORMULA = 1_500  # letters of a formula
+_HEADING = re.compile(
+    r"^##+ +(.*?)(?: *\([^()]*\bpoints?\b[^()]*\))?$", re.M
+)  # of a question, without its points
 
 
 def _formula(text: str, options: dict[str, Any]) -> str:
@@ -88,8 +91,12 @@ def page(name: str, result: Result, master: NotebookNode) -> str:
     locked = {grade_id(cell): cell for cell in master.cells}
     parts = [_part(cell, locked, result) for cell in (result.notebook.cells if result.notebook else [])]
     shown = [part for part in parts if part is not None]
-    left = ALL
+    left, title = ALL, ""
     for part in shown:
+        if part["kind"] == "given" and (heading := _HEADING.search(part["source"])):
+            title = heading[1]
+        if part["kind"] in ("test", "written"):
+            part["title"], title = title or part["id"], ""
         if part["kind"] != "given":
             short = part["source"][: min(LONGEST, max(left, 0))]
             left -= len(short)

@@ -23,7 +23,7 @@ class MarkersPage(Preprocessor):
 
     def preprocess(self, nb: NotebookNode, resources: ResourcesDict) -> tuple[NotebookNode, ResourcesDict]:
         nb = clean(nb)
-        shown = []
+        shown: list[NotebookNode] = []
         for cell in nb.cells:
             if grade_id(cell) == "checks":
                 continue
@@ -32,7 +32,12 @@ class MarkersPage(Preprocessor):
             ):  # in formgrader, on no page for students
                 rubric = Course(Path.cwd()).rubric(str(resources.get("assignment_id")))
                 if rubric.is_file():
-                    shown.append(nbformat.v4.new_markdown_cell(rubric.read_text(encoding="utf-8")))
+                    place = len(shown)  # photographs of the answer stay with it
+                    while place and role(shown[place - 1]) == "free":
+                        place -= 1
+                    shown.insert(place, nbformat.v4.new_markdown_cell(rubric.read_text(encoding="utf-8")))
+            if cell.cell_type == "code":
+                cell.metadata["alt"] = "a picture of the student's"
             shown.append(cell)
         nb.cells = shown
         return nb, resources

@@ -209,3 +209,12 @@ def test_the_page_fits_and_is_legible(
         opened.evaluate("document.querySelector('math[display=block]').getBoundingClientRect().height") > 15
     )
     context.close()
+
+
+def test_questions_are_called_by_their_headings(tiny: Assignment) -> None:
+    master = tiny.fill(KEY)
+    for cell in master.cells:
+        if grade_id(cell) == "mix_text":
+            cell.source = f"## 1. A mixture (2 points, by hand)\n\n{cell.source}"
+    table = page(tiny.name, result(submission(tiny)), master).split("</table>")[0]
+    assert re.findall(r"<a [^>]*>(.*?)</a>", table)[:2] == ["1. A mixture", "centred"]

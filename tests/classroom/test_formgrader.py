@@ -136,6 +136,11 @@ def test_a_marker_marks_two_of_three(course: Course, site: str, opened: Page) ->
     sheets = opened.locator("img[src^='data:image/jpeg']")
     sizes = sheets.evaluate_all("all => all.map(one => [one.naturalWidth, one.naturalHeight])")
     assert sizes == [[40, 30]]
+    rubric, photograph, answer = (
+        opened.locator(where).bounding_box()
+        for where in ("text=two points for", "img[src^='data:image/jpeg']", ".nbgrader_cell:has(#why)")
+    )
+    assert rubric and photograph and answer and rubric["y"] < photograph["y"] < answer["y"]
     text = opened.content()
     assert "zq_hidden" not in text
     with opened.expect_response(lambda r: "/api/grade/" in r.url and r.request.method == "PUT" and r.ok):
