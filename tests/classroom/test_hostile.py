@@ -32,6 +32,7 @@ from hostile import ATTACKS, FULL, HOLE, HONEST, LINGER, NEIGHBOUR, Submission, 
 from the_class import NAME, ROOT, open_class
 
 from classroom.assignment import Assignment
+from classroom.clean import is_picture
 from classroom.course import Course
 from classroom.handin import Person
 
@@ -362,10 +363,11 @@ def test_notebooks_for_the_marker_hold_nothing_that_runs(batch: Graded) -> None:
             ):
                 bad[who] = cell.source[:80]
             for output in cell.get("outputs", []):
-                if output.output_type not in ("stream", "error", "display_data") or set(
-                    output.get("data", {})
-                ) - {"image/png"}:
+                known = output.output_type in ("stream", "error", "display_data")
+                if not known or set(output.get("data", {})) - {"image/png", "image/jpeg"}:
                     bad[who] = str(output)[:80]
+                if not all(is_picture(data) for data in output.get("data", {}).values()):
+                    bad[who] = "a picture that is none"
             if "attachments" in cell or set(cell.metadata) - {"nbgrader"}:
                 bad[who] = "attachments or metadata"
     assert bad == {}
