@@ -27,6 +27,7 @@ from classroom.course import Course
 from classroom.demonstration import solved
 from classroom.formgrader import command
 from classroom.grade import grade
+from classroom.handin import read_notebook
 
 WHO = ["ada", "ben", "cho"]
 
@@ -188,3 +189,33 @@ def test_in_the_lab_the_menu_leads_there(site: str, opened: Page) -> None:
     opened.locator(".lm-MenuBar-itemLabel", has_text="Nbgrader").click()
     opened.locator(".lm-Menu-itemLabel", has_text=re.compile("^Formgrader$")).click()
     opened.frame_locator("iframe").get_by_role("link", name="Manual Grading").wait_for()
+
+
+def test_a_sheet_pasted_in_the_lab_is_found(course: Course, site: str, opened: Page) -> None:
+    answer = nbformat.v4.new_markdown_cell("Your answer here")
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    path = course.root / "pasted.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[answer], metadata=kernel), path)
+    opened.goto(f"{site}/lab/tree/pasted.ipynb?token=tested")
+    opened.get_by_text("| Idle").wait_for()
+    opened.locator(".jp-RenderedMarkdown").dblclick()
+    box = opened.locator(".jp-MarkdownCell.jp-mod-active .cm-content")
+    box.click()
+    opened.keyboard.press("ControlOrMeta+a")
+    opened.keyboard.type("On paper: ")
+    box.evaluate(
+        """(box, data) => {
+            const bytes = Uint8Array.from(atob(data), letter => letter.charCodeAt(0));
+            const files = new DataTransfer();
+            files.items.add(new File([bytes], "my sheet (1).png", {type: "image/png"}));
+            box.dispatchEvent(new ClipboardEvent("paste", {clipboardData: files, bubbles: true}));
+        }""",
+        sheet(),
+    )
+    opened.get_by_text("attachment:").wait_for()
+    opened.keyboard.press("ControlOrMeta+s")
+    until = time.monotonic() + 30
+    while "attachment:" not in path.read_text() and time.monotonic() < until:
+        time.sleep(0.1)
+    found = read_notebook(path.read_bytes())
+    assert found.cells[0].source == "On paper: (picture 1)" and found.metadata["pictures"] == [sheet()]
