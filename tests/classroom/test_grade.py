@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import faulthandler
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from the_class import NAME, ROOT, STAMP, by_hand, hand_in, right, roster, table
+from the_class import NAME, ROOT, STAMP, Here, by_hand, hand_in, right, roster, table
 
 from classroom import grade as grading
 from classroom.assignment import Assignment
@@ -150,9 +151,11 @@ def test_a_killed_run_goes_on_and_gives_the_same(own: Course, tmp_path: Path) ->
 
 
 def dying(data: bytes) -> dict[str, Any]:
-    """In the place of the judge: its process dies of one submission."""
+    """In the place of the judge: its process dies of one submission, and another fills its memory."""
     if b"deadly" in data:
         os._exit(3)
+    if b"greedy" in data:
+        bytearray(2 * grading.OWN_MEMORY)
     return {"status": "ok", "notes": [], "verdicts": {}}
 
 
@@ -164,9 +167,10 @@ def test_a_submission_that_kills_the_grader_costs_its_author_alone(
     people = ["ada", "ben", "cho", "dan"]
     roster(own, *people)
     for who in people:
-        folder = hand_in(own, who, mix="# deadly" if who == "ben" else "# harmless")
+        folder = hand_in(own, who, mix={"ben": "# deadly", "dan": "# greedy"}.get(who, "# harmless"))
     results = grade(NAME, own, folder)
-    assert [r.status for r in results] == ["ok", "crashed", "ok", "ok"]
+    assert [r.status for r in results] == ["ok", "crashed", "ok", "crashed"]
+    assert "MemoryError" in results[3].notes[0]
 
 
 def test_names_are_no_formulas_and_no_paths(own: Course) -> None:
@@ -271,6 +275,18 @@ def test_the_graders_own_stumbling_is_not_kept(own: Course, monkeypatch: pytest.
         broken.setattr(grading, "_judge", stumbling)
         assert grade(NAME, own, folder)[0].status == "crashed"
     assert grade(NAME, own, folder)[0].status == "ok"
+
+
+def test_a_check_that_hangs_out_here_ends_its_process(own: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda after, **how: told.append((after, how)))
+    monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", lambda: told.append("cancelled"))
+    monkeypatch.setattr(grading, "mark", lambda *args, **kwargs: told.append("marking") or 1 / 0)
+    roster(own, "ada")
+    assert "ZeroDivisionError" in grade(NAME, own, hand_in(own, "ada"))[0].notes[0]
+    (after, how), *rest = told
+    assert rest == ["marking", "cancelled"] and how["exit"] is True
+    assert 2 * Here.sandbox.limits.seconds < after < 200
 
 
 def test_a_student_is_forgotten_whole(own: Course) -> None:
