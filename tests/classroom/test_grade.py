@@ -293,6 +293,7 @@ def test_a_student_is_forgotten_whole(own: Course) -> None:
     roster(own, "ada", "ben")
     hand_in(own, "ada", why="zq_personal")
     grade(NAME, own, hand_in(own, "ben"))
+    by_hand(own, "ada", 1.0, "zq_personal remark")
     shutil.rmtree(own.root / "in")
     assert "a line of roster.csv" in forget("ada", own)
     left = [

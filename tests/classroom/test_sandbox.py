@@ -17,6 +17,7 @@ import psutil
 import pytest
 from the_class import ROOT
 
+from classroom.clean import is_picture
 from classroom.outside import Gone, Limits, Student, StudentError
 from classroom.sandbox import NoSandbox, Sandbox, self_test
 
@@ -441,6 +442,14 @@ def test_after_an_interrupt_the_process_goes_on(quick: Sandbox, last: str) -> No
         with pytest.raises(StudentError, match="longer than allowed"):
             one.run(loop)
         assert one.get("x") == 1
+
+
+def test_figures_are_shown_once(quick: Sandbox) -> None:
+    draw = "import matplotlib.pyplot as plt\nfor n in range(3):\n    plt.figure()\n    plt.plot([1, n])"
+    with started(quick) as one:
+        shown = one.run(draw)
+        assert len(set(shown)) == 3 and all(map(is_picture, shown))
+        assert one.run("1") == [] and len(one.run(draw.replace("3", "9"))) == 6
 
 
 def test_the_walls_are_tried_before_anything_is_graded(bubblewrap: str) -> None:
