@@ -18,7 +18,7 @@ import pytest
 from the_class import ROOT
 
 from classroom.clean import is_picture
-from classroom.outside import Gone, Limits, Student, StudentError
+from classroom.outside import OUTPUT, Gone, Limits, Student, StudentError
 from classroom.sandbox import NoSandbox, Sandbox, self_test
 
 LIMITS = Limits(seconds=40, step=12, memory=700 << 20, together=500 << 20, processes=40)
@@ -443,6 +443,26 @@ def test_after_an_interrupt_the_process_goes_on(quick: Sandbox, last: str) -> No
         with pytest.raises(StudentError, match="longer than allowed"):
             one.run(loop)
         assert one.get("x") == 1
+
+
+def test_what_is_printed_is_cut_to_what_a_person_reads(quick: Sandbox) -> None:
+    with started(quick) as one:
+        one.run("print('x' * 3 * 10**6)")
+        text = one.shown().text
+        assert text.count("x") == OUTPUT and "3.0 MB were printed" in text
+
+
+def test_all_steps_together_have_a_limit(quick: Sandbox) -> None:
+    with started(quick) as one:
+        before = one.left
+        one.run("import time\ntime.sleep(0.3)")
+        assert one.left <= before - 0.3
+        one.left = 0.2
+        with pytest.raises(StudentError, match="longer than allowed"):
+            one.run("time.sleep(9)")
+        with pytest.raises(Gone) as gone:
+            one.run("1")
+        assert gone.value.why == "timeout"
 
 
 def test_figures_are_shown_once(quick: Sandbox) -> None:
