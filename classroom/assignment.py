@@ -97,21 +97,27 @@ def public(cell: NotebookNode) -> str:
     return text.rstrip("\n")
 
 
+def with_own_cells(cells: list[NotebookNode], at: int) -> slice:
+    """The place of a cell and of a student's own cells on both sides of it."""
+    first, last = at, at + 1
+    while first > 0 and role(cells[first - 1]) == "free":
+        first -= 1
+    while last < len(cells) and role(cells[last]) == "free":
+        last += 1
+    return slice(first, last)
+
+
 def written_answer(notebook: NotebookNode, question: NotebookNode) -> str:
     """All that a student wrote for a written question; empty if it is nothing.
 
     Their own cells beside it count: many write into a new cell, or photograph a sheet of paper.
     """
-    it = [grade_id(cell) for cell in notebook.cells].index(grade_id(question))
-    first, last = it, it + 1
-    while first > 0 and role(notebook.cells[first - 1]) == "free":
-        first -= 1
-    while last < len(notebook.cells) and role(notebook.cells[last]) == "free":
-        last += 1
-    own = notebook.cells[it].source.strip()
-    parts = [] if own in ("", public(question).strip()) else [own]
-    for cell in [*notebook.cells[first:it], *notebook.cells[it + 1 : last]]:
-        parts += [cell.source, *(str(output.get("data", "")) for output in cell.get("outputs", []))]
+    at = [grade_id(cell) for cell in notebook.cells].index(grade_id(question))
+    written = notebook.cells[at].source.strip()
+    parts = [] if written in ("", public(question).strip()) else [written]
+    for cell in notebook.cells[with_own_cells(notebook.cells, at)]:
+        if role(cell) == "free":
+            parts += [cell.source, *(str(output.get("data", "")) for output in cell.get("outputs", []))]
     return "\n".join(parts)
 
 

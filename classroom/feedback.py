@@ -29,9 +29,8 @@ if TYPE_CHECKING:
 LARGEST = 300_000  # bytes of a page
 LONGEST, ALL = 6_000, 100_000  # letters of a student's cell, and of all of them, that a page shows
 FORMULA = 1_500  # letters of a formula
-_HEADING = re.compile(
-    r"^##+ +(.*?)(?: *\([^()]*\bpoints?\b[^()]*\))?$", re.M
-)  # of a question, without its points
+# The heading of a question, without its points.
+_HEADING = re.compile(r"^##+ +(.*?)(?: *\([^()]*\bpoints?\b[^()]*\))?$", re.M)
 
 
 def _formula(text: str, options: dict[str, Any]) -> str:

@@ -32,11 +32,8 @@ import values
 del sys.path[0]  # what a submission imports does not come from beside this file
 
 PICTURES, LARGEST_PICTURE = 6, 150_000  # of one cell; bytes
-LARGEST_PHOTO, LONGEST_SIDE, PIXELS = (
-    75_000,
-    1500,
-    50_000_000,
-)  # of a pasted picture: bytes; pixels; what is read
+LARGEST_PHOTO, LONGEST_SIDE = 75_000, 1500  # of a pasted picture, made small: bytes; pixels
+PIXELS = 50_000_000  # of a pasted picture as it comes
 _SEPARATE = (
     0x20000 | 0x4000000 | 0x8000000 | 0x10000000 | 0x20000000 | 0x40000000
 )  # mount uts ipc user pid net
@@ -147,9 +144,7 @@ def shrunk(data: str) -> str:
     from PIL import Image, ImageOps
 
     image = Image.open(io.BytesIO(base64.b64decode(data)), formats=("PNG", "JPEG", "GIF", "WEBP"))
-    image.draft(
-        "RGB", (2 * LONGEST_SIDE, 2 * LONGEST_SIDE)
-    )  # a JPEG is read at half or a quarter of its size
+    image.draft("RGB", (2 * LONGEST_SIDE, 2 * LONGEST_SIDE))  # reads a large JPEG at half its size or less
     if image.width * image.height > PIXELS:
         raise ValueError(f"more than {PIXELS:,} pixels")
     turned = ImageOps.exif_transpose(image).convert("RGBA")

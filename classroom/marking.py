@@ -27,7 +27,7 @@ from .assignment import SourceError, defined, derived, grade_id, public, role
 from .carry import carry
 from .clean import is_picture
 from .outside import Gone, Shown, Student, StudentError
-from .pasted import picture_cells
+from .pasted import UNSEEN, picture_cells
 from .sandbox import Sandbox
 
 TEST_SECONDS = 20.0  # of one test cell, out here, the student's answers included
@@ -155,18 +155,12 @@ class Run:
         """A value that the student's cells have defined."""
         return self._asked(lambda student: student.get(name))
 
-    def pictures(self, data: list[str]) -> dict[int, tuple[str, str]]:
-        """Pasted pictures by number, made small before a line of the student's runs; or why there is none."""
-        found = {}
-        for number, picture in enumerate(data, 1):
-            small, why = "", "it cannot be shown; a PNG or JPEG of ordinary size can"
-            with contextlib.suppress(StudentError, Gone):
-                small = self._picture(picture)
-            found[number] = (small, "") if is_picture(small) else ("", why)
-        return found
-
-    def _picture(self, data: str) -> str:
-        return str(self._asked(lambda student: student.picture(data)))
+    def picture(self, data: str) -> str:
+        """A pasted picture, made small; empty if it cannot be shown."""
+        small = ""
+        with contextlib.suppress(StudentError, Gone):
+            small = str(self._asked(lambda student: student.picture(data)))
+        return small if is_picture(small) else ""
 
     def _asked(self, ask: Callable[[Student], Any]) -> Any:
         student = self._inside()
@@ -291,7 +285,8 @@ def mark(master: NotebookNode, handed: NotebookNode, sandbox: Sandbox, *, key: s
     run = Run(sandbox, key, name)
     try:
         with default_dtype_kept():
-            pictures = run.pictures(handed.metadata.get("pictures", []))
+            # Before a line of the student's runs: nothing of theirs has a say in what comes back.
+            pictures = [run.picture(data) for data in handed.metadata.get("pictures", [])]
             for cell, source in order:
                 made = _one(run, marked, cell, source, names)
                 if cell.cell_type == "markdown" and role(cell) != "given":
@@ -299,7 +294,7 @@ def mark(master: NotebookNode, handed: NotebookNode, sandbox: Sandbox, *, key: s
                 marked.notebook.cells.append(made)
     finally:
         run.close()
-    marked.notes += [f"picture {number}: {why}" for number, (_, why) in pictures.items() if why]
+    marked.notes += [f"picture {n}: {UNSEEN}" for n, data in enumerate(pictures, 1) if not data]
     marked.status, marked.starting = run.status, run.starting
     if run.why:
         marked.notes.append(run.why)

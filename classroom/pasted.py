@@ -7,13 +7,14 @@ text on the marker's page. Nothing out here ever decodes one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import unquote
 
 import nbformat
 from nbformat import NotebookNode
 
 MOST = 8  # pictures of a submission
+UNSEEN = "it cannot be shown; a PNG or JPEG of ordinary size can"
 _LINKS = 200  # places in a text that are looked at
 _LINK = re.compile(r"attachment:([^)>\"'\n]{1,300})|data:image/[a-z.+-]{1,20};base64,([A-Za-z0-9+/=]*)")
 _BEFORE = re.compile(r"(?:!\[[^\]\n]*\]\(\s*<?|<img\b[^<>]*\bsrc\s*=\s*[\"']?)$")
@@ -62,15 +63,14 @@ def _attached(attachments: object, name: str) -> str:
     return ""
 
 
-def picture_cells(text: str, pictures: Mapping[int, tuple[str, str]]) -> Iterator[NotebookNode]:
-    """A cell for each picture that a text names: its JPEG in base64 is known, or why there is none."""
+def picture_cells(text: str, pictures: Sequence[str]) -> Iterator[NotebookNode]:
+    """A cell for each picture that a text names, with its JPEG in base64; empty is what cannot be shown."""
     for number in dict.fromkeys(int(found) for found in re.findall(r"\(picture (\d{1,2})\)", text)):
-        if number not in pictures:
+        if not 0 < number <= len(pictures):
             continue
-        data, why = pictures[number]
-        cell = nbformat.v4.new_code_cell(
-            f"# picture {number} of the text below{': ' + why if why else ''}", id=f"picture-{number}"
-        )
+        data = pictures[number - 1]
+        said = f"# picture {number} of the text below" + ("" if data else f": {UNSEEN}")
+        cell = nbformat.v4.new_code_cell(said)
         if data:
             cell.outputs = [nbformat.v4.new_output("display_data", {"image/jpeg": data})]
         yield cell

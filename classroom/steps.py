@@ -10,7 +10,7 @@ from nbconvert.preprocessors import Preprocessor
 from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 
-from .assignment import grade_id, role
+from .assignment import grade_id, role, with_own_cells
 from .clean import clean
 from .course import Course
 from .handin import read_notebook
@@ -32,10 +32,9 @@ class MarkersPage(Preprocessor):
             ):  # in formgrader, on no page for students
                 rubric = Course(Path.cwd()).rubric(str(resources.get("assignment_id")))
                 if rubric.is_file():
-                    place = len(shown)  # photographs of the answer stay with it
-                    while place and role(shown[place - 1]) == "free":
-                        place -= 1
-                    shown.insert(place, nbformat.v4.new_markdown_cell(rubric.read_text(encoding="utf-8")))
+                    made = nbformat.v4.new_markdown_cell(rubric.read_text(encoding="utf-8"))
+                    # Above the student's own cells, too: a photograph stays with its text.
+                    shown.insert(with_own_cells([*shown, cell], len(shown)).start, made)
             if cell.cell_type == "code":
                 cell.metadata["alt"] = "a picture of the student's"
             shown.append(cell)

@@ -695,7 +695,6 @@ answer("formula-code", "a formula that is a program", "slope",
 
 # -- HTML, scripts, formulas that a page must not obey
 
-
 EVIL = (
     "<script>alert(1)</script><img src=x onerror=alert(1)><svg/onload=alert(1)><iframe src=javascript:alert(1)>"
     "</pre></div></script><style>*{display:none}</style><a href='javascript:alert(1)'>x</a>"
