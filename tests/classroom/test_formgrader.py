@@ -142,8 +142,8 @@ def test_a_marker_marks_two_of_three(course: Course, site: str, opened: Page) ->
     # A box answers once its view is there, which sets the hint of the box beside it; a page that still
     # scrolls can move a button away from under a click.
     ready = (
-        "window.formgrader && formgrader.comments.loaded "
-        "&& document.querySelector('#why_extra_credit').placeholder && !$(':animated').length"
+        "window.formgrader?.comments?.loaded "
+        "&& document.querySelector('#why_extra_credit')?.placeholder && !$(':animated').length"
     )
     opened.wait_for_function(ready)
     assert opened.locator("math").count() >= 3 and opened.get_by_text("Rubric").count() == 1
