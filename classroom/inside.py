@@ -34,9 +34,8 @@ del sys.path[0]  # what a submission imports does not come from beside this file
 PICTURES, LARGEST_PICTURE = 6, 150_000  # of one cell; bytes
 LARGEST_PHOTO, LONGEST_SIDE = 75_000, 1500  # of a pasted picture, made small: bytes; pixels
 PIXELS = 50_000_000  # of a pasted picture as it comes
-_SEPARATE = (
-    0x20000 | 0x4000000 | 0x8000000 | 0x10000000 | 0x20000000 | 0x40000000
-)  # mount uts ipc user pid net
+# Namespaces of its own: mount, uts, ipc, user, pid, net.
+_SEPARATE = 0x20000 | 0x4000000 | 0x8000000 | 0x10000000 | 0x20000000 | 0x40000000
 
 
 # -- one submission

@@ -27,9 +27,8 @@ class MarkersPage(Preprocessor):
         for cell in nb.cells:
             if grade_id(cell) == "checks":
                 continue
-            if (
-                role(cell) == "written" and "submission_id" in resources
-            ):  # in formgrader, on no page for students
+            in_formgrader = "submission_id" in resources  # on no page for students
+            if in_formgrader and role(cell) == "written":
                 rubric = Course(Path.cwd()).rubric(str(resources.get("assignment_id")))
                 if rubric.is_file():
                     made = nbformat.v4.new_markdown_cell(rubric.read_text(encoding="utf-8"))

@@ -111,7 +111,7 @@ def opened(site: str, browser: Browser) -> Iterator[Page]:
     assert outside == [] and errors == []
 
 
-def number(url: str) -> str:
+def submission(url: str) -> str:
     """Which submission a page shows: what follows in the address changes with every box that is entered."""
     return url.partition("?")[0]
 
@@ -164,17 +164,17 @@ def test_a_marker_marks_two_of_three(course: Course, site: str, opened: Page) ->
     with saved(opened, "comment"):
         opened.fill("#why-comment", "Why is it linear?")
         opened.locator("#why-comment").blur()
-    first = number(opened.url)
+    first = submission(opened.url)
     opened.get_by_role("link", name="Next").click()
-    opened.wait_for_url(lambda url: "/submissions/" in url and number(url) != first)
+    opened.wait_for_url(lambda url: "/submissions/" in url and submission(url) != first)
     opened.wait_for_function(ready)
     with saved(opened, "grade"):
         box = opened.locator(".nbgrader_cell", has=opened.locator("#why"))
         box.get_by_role("button", name="Full credit").click()
-    second = number(opened.url)
+    second = submission(opened.url)
     opened.keyboard.press("Escape")
     opened.keyboard.press("Control+.")  # the shortcuts live, though MathJax is not there
-    opened.wait_for_url(lambda url: "/submissions/" in url and number(url) not in (first, second))
+    opened.wait_for_url(lambda url: "/submissions/" in url and submission(url) not in (first, second))
     assert marks(course) == [(2.0, 0), (1.5, 0), (None, 1)]
     grade(NAME, course, course.root / "in", workers=1)
     pages = [(course.root / "feedback" / who / NAME / f"{NAME}.html").read_text() for who in WHO]
