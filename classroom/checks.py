@@ -50,6 +50,23 @@ def need(true, sentence):
         raise AssertionError(sentence)
 
 
+def several(given, *names):
+    """The parts of an answer that has several, a sequence or an array with as many rows as names.
+
+    >>> several((1, 2), "the slope", "the height")
+    (1, 2)
+    >>> len(several(np.eye(2), "the slope", "the height"))
+    2
+    >>> several(3, "the slope", "the height")
+    Traceback (most recent call last):
+    AssertionError: 2 things are to be returned, in this order: the slope, the height.
+    """
+    row = isinstance(given, tuple | list) or getattr(given, "ndim", 0) > 0
+    true = row and len(given) == len(names)
+    need(true, f"{len(names)} things are to be returned, in this order: {', '.join(names)}.")
+    return given
+
+
 def unchanged(now, before, what="the input"):
     """Raise an AssertionError if a function has changed what it was given.
 
